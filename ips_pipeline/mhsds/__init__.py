@@ -1,0 +1,1 @@
+"""The Mental Health Services Data Set as data, and the reader that types it."""
