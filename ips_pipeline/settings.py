@@ -1,0 +1,322 @@
+"""A site's settings: SITE.toml, the environment and a secrets directory, as typed, frozen values.
+
+Secrets never stand in SITE.toml. It refers to them::
+
+    url = { env = "EPR_URL" }           the environment variable EPR_URL
+    url = { file = "epr_url" }          the file epr_url in the secrets directory
+    url = { airflow = "epr" }           the Airflow connection epr, from the environment variable AIRFLOW_CONN_EPR
+
+The secrets directory is IPS_SECRETS, else the key ``secrets``, else ``secrets`` beside SITE.toml. IPS_DATA stands over the key
+``data``. Every path in SITE.toml is relative to the folder that holds it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
+
+from ips_pipeline.errors import UsageError
+
+#: A reporting month as it is written everywhere: yyyy-mm.
+PERIOD = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+
+#: What becomes part of a path in the data root, so it is held to letters and digits.
+_Code = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{3,6}$")]
+_Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+_Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+
+
+class _Settings(BaseModel):
+    """Frozen, and strict about keys; a value that fails is not repeated, since it may be a secret put in the wrong place."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Reference(_Settings):
+    """Where a secret is kept: one of an environment variable, a file in the secrets directory, an Airflow connection."""
+
+    env: _Text | None = None
+    file: _Text | None = None
+    airflow: _Text | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if sum(place is not None for place in (self.env, self.file, self.airflow)) != 1:
+            raise ValueError("a secret is given by exactly one of env, file or airflow")
+        return self
+
+
+class SqlSource(_Settings):
+    """A database that SQLAlchemy can reach. ``url`` may be written out only when it holds no password."""
+
+    kind: Literal["sql"]
+    url: _Text | Reference
+    password: Reference | None = None
+    batch_rows: int = Field(default=20_000, ge=1, le=1_000_000)
+
+    @model_validator(mode="after")
+    def _no_secret_in_the_open(self) -> Self:
+        if isinstance(self.url, str) and re.search(r"//[^/@]*:[^/@]+@", self.url):
+            raise ValueError('url holds a password; put the URL in the secrets directory and write url = { file = "…" }')
+        return self
+
+
+class FilesSource(_Settings):
+    """A folder of CSV or Parquet files with the trust's own names and columns."""
+
+    kind: Literal["files"]
+    folder: Path
+
+
+Source = Annotated[SqlSource | FilesSource, Field(discriminator="kind")]
+
+
+class Provider(_Settings):
+    """One provider of the site: its ODS code, where its data come from, and how they map to the standard."""
+
+    code: _Code
+    name: _Text
+    source: _Key
+    mapping: Path
+    #: ODS code of the organisation that submits for it; itself unless said otherwise.
+    submitter: _Code = Field(default_factory=lambda data: data.get("code", ""))
+
+
+class Options(_Settings):
+    """What a site may choose. ``edition`` decides whose wording and severities judge a return."""
+
+    edition: Literal["published", "etos-6.0"] = "published"
+    memory_limit: Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)? ?[KMGT]i?B$")] | None = None
+
+
+class Site(_Settings):
+    """A site, with every path absolute. ``file`` is the SITE.toml it was read from."""
+
+    file: Path
+    name: _Text
+    data: Path
+    reference: Path
+    secrets: Path
+    status: Literal["Provisional", "Performance", "Final", "Adhoc"] = "Performance"
+    providers: tuple[Provider, ...] = Field(min_length=1)
+    sources: Mapping[_Key, Source]
+    options: Options = Options()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        codes = [provider.code for provider in self.providers]
+        for code in codes:
+            if codes.count(code) > 1:
+                raise ValueError(f"provider {code} is listed twice")
+        for provider in self.providers:
+            if provider.source not in self.sources:
+                raise ValueError(
+                    f"provider {provider.code} names the source {provider.source}, which [sources] does not have{near(provider.source, self.sources)}"
+                )
+        return self
+
+    def provider(self, code: str) -> Provider:
+        """The provider of that ODS code; UsageError when the site has none."""
+        for provider in self.providers:
+            if provider.code == code:
+                return provider
+        known = ", ".join(provider.code for provider in self.providers)
+        raise UsageError(f"{self.file} has no provider {code}; it has {known}")
+
+    def source_of(self, code: str) -> SqlSource | FilesSource:
+        """The source of a provider."""
+        return self.sources[self.provider(code).source]
+
+    def secret(self, reference: Reference) -> SecretStr:
+        """The secret a reference points at. Raises UsageError naming the place when nothing is there."""
+        if reference.file is not None:
+            return self._secret_file(reference.file)
+        variable = reference.env or f"AIRFLOW_CONN_{(reference.airflow or '').upper()}"
+        value = os.environ.get(variable, "").strip()
+        if not value:
+            raise UsageError(f"{self.file} refers to the environment variable {variable}, which is not set; set it and run again")
+        return SecretStr(value)
+
+    def _secret_file(self, name: str) -> SecretStr:
+        path = (self.secrets / name).resolve()
+        if not path.is_relative_to(self.secrets.resolve()):
+            raise UsageError(
+                f"{self.file} refers to the secret file {name}, which lies outside the secrets directory {self.secrets}; name a file inside it"
+            )
+        try:
+            value = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise UsageError(f"{self.file} refers to the secret file {name}; {path} cannot be read; put it there or set IPS_SECRETS") from None
+        if not value:
+            raise UsageError(f"{self.file} refers to the secret file {name}; {path} is empty")
+        return SecretStr(value)
+
+    @property
+    def restricted(self) -> Path:
+        """The zone of patient data, owner-only."""
+        return self.data / "restricted"
+
+    @property
+    def temporary(self) -> Path:
+        """Where DuckDB spills and raw extracts wait; inside the restricted zone."""
+        return self.restricted / "tmp"
+
+    @property
+    def staging(self) -> Path:
+        """Where stages are built before they are renamed into place; on the same disk as every shelf."""
+        return self.temporary / "staging"
+
+    def landing(self, provider: str, period: str) -> Path:
+        """Shelf of what a provider's systems held for a month, mapped to the standard, all text."""
+        return self._shelf(self.restricted / "landing", period, provider)
+
+    def findings(self, provider: str, period: str) -> Path:
+        """Shelf of the validation results of a provider and month."""
+        return self._shelf(self.restricted / "findings", period, provider)
+
+    def accepted(self, provider: str, period: str) -> Path:
+        """Shelf of the rows that would be loaded."""
+        return self._shelf(self.restricted / "accepted", period, provider)
+
+    def evidence(self, period: str) -> Path:
+        """Shelf of the evidence rows behind the measures of a month."""
+        return self._shelf(self.restricted / "evidence", period)
+
+    def releases(self, period: str) -> Path:
+        """Shelf of what is published for a month; no patient data."""
+        return self._shelf(self.data / "releases", period)
+
+    def _shelf(self, root: Path, period: str, provider: str | None = None) -> Path:
+        check_period(period)
+        return root / self.provider(provider).code / period if provider is not None else root / period
+
+
+def check_period(period: str) -> str:
+    """The period itself when it is a month written yyyy-mm; UsageError otherwise."""
+    if not PERIOD.fullmatch(period):
+        raise UsageError("The period must be a month written yyyy-mm, such as 2026-08")
+    return period
+
+
+def near(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+    """A hint that ends a message: the known name a wrong one was probably meant to be, or nothing."""
+    lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
+    return f" (did you mean {lower[close[0]]}?)" if close else ""
+
+
+def load(path: Path) -> Site:
+    """Read SITE.toml. Raises UsageError, one line that says where it looked and what to change.
+
+    The mapping files and the reference folder must exist; secrets are read only when a source is opened.
+    """
+    path = path.expanduser().absolute()
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"There is no settings file {path}; give the path of a SITE.toml with --config") from None
+    except (OSError, UnicodeDecodeError):
+        raise UsageError(f"The settings file {path} cannot be read; check that it is a UTF-8 text file you may read") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not valid TOML{_place(error)}; correct that line") from None
+    if "file" in content:
+        raise UsageError(f"{path}: unknown key file in the top level; correct or remove it")
+    home = path.parent
+    content["file"] = path
+    content["secrets"] = os.environ.get("IPS_SECRETS") or content.get("secrets", "secrets")
+    if data := os.environ.get("IPS_DATA"):
+        content["data"] = data
+    try:
+        site = Site.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(f"{path}: {_first_error(error)}") from None
+    site = site.model_copy(
+        update={
+            "data": _under(home, site.data),
+            "reference": _under(home, site.reference),
+            "secrets": _under(home, site.secrets),
+            "providers": tuple(provider.model_copy(update={"mapping": _under(home, provider.mapping)}) for provider in site.providers),
+            "sources": {
+                name: source.model_copy(update={"folder": _under(home, source.folder)}) if isinstance(source, FilesSource) else source
+                for name, source in site.sources.items()
+            },
+        }
+    )
+    if not site.reference.is_dir():
+        raise UsageError(f"{path}: reference names the folder {site.reference}, which does not exist; create it or correct the path")
+    for provider in site.providers:
+        if not provider.mapping.is_file():
+            raise UsageError(
+                f"{path}: provider {provider.code} names the mapping {provider.mapping}, which does not exist; create it or correct the path"
+            )
+    return site
+
+
+def _under(home: Path, path: Path) -> Path:
+    """An absolute path, without following links, from one that is relative to the settings."""
+    return Path(os.path.normpath(home / path.expanduser()))
+
+
+def _place(error: tomllib.TOMLDecodeError) -> str:
+    """Line and column of a syntax error; the parser's message also repeats text of the line, which may be a secret."""
+    found = re.search(r"at line (\d+), column (\d+)", str(error))
+    return f" at line {found[1]}, column {found[2]}" if found else ""
+
+
+def _first_error(error: ValidationError) -> str:
+    """One sentence about the first thing wrong in the settings, without the value that is wrong."""
+    # A mistyped key is also reported as a missing one, and a url is tried both as text and as a reference: the telling one leads.
+    rank = {"extra_forbidden": 0, "value_error": 1}
+    errors = error.errors(include_url=False, include_input=False, include_context=False)
+    first = min(errors, key=lambda item: (rank.get(item["type"], 2), "constrained-str" in item["loc"]))
+    where = _where(first["loc"])
+    name = next((str(part) for part in reversed(first["loc"]) if isinstance(part, str) and part not in _UNION_MEMBERS), "")
+    match first["type"]:
+        case "extra_forbidden":
+            return f"unknown key {name} in {where}{near(name, _known_keys(first['loc']))}; correct or remove it"
+        case "missing":
+            return f"the key {name} is missing in {where}; add it"
+        case "union_tag_not_found" | "union_tag_invalid":
+            return f'{where} needs kind = "sql" or kind = "files"'
+        case "value_error":
+            return str(first["msg"]).removeprefix("Value error, ")
+        case _:
+            message = str(first["msg"])
+            return f"{name} in {where} is not right: {message[0].lower()}{message[1:]}"
+
+
+#: Names that pydantic puts into an error's location for the members of a union; they are not keys.
+_UNION_MEMBERS = frozenset({"constrained-str", "Reference", "sql", "files"})
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    """The heading in SITE.toml that an error's location belongs to."""
+    match location:
+        case ("providers", int(number), *_):
+            return f"[[providers]] number {number + 1}"
+        case ("sources", str(name), *_):
+            return f"[sources.{name}]"
+        case ("options", *_):
+            return "[options]"
+        case _:
+            return "the top level"
+
+
+def _known_keys(location: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The keys that are right where an unknown one was found."""
+    if "url" in location[:-1] or "password" in location[:-1]:
+        model: type[_Settings] = Reference
+    elif location[0] == "sources":
+        model = FilesSource if "files" in location else SqlSource
+    elif location[0] == "providers":
+        model = Provider
+    else:
+        model = Options if location[0] == "options" else Site
+    return tuple(name for name in model.model_fields if name != "file" or model is Reference)
