@@ -1,0 +1,98 @@
+"""One month of every provider of the site: extract it from the provider's systems, validate it as a submission."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import CronTriggerTimetable, dag, get_current_context, task, task_group
+
+from dags.ips_tasks import ACCEPTED, DEFAULT_ARGS, LONDON, guarded, month_of, period_param, site
+
+if TYPE_CHECKING:
+    from airflow.sdk.execution_time.context import OutletEventAccessors
+
+PROVIDER = "{{ task.op_kwargs['provider'] }} {{ task.op_kwargs['period'] }}"
+
+
+@task
+@guarded
+def submissions() -> list[dict[str, str]]:
+    """The work of this run: one entry per provider of the site, with the reporting month."""
+    period = month_of(get_current_context())
+    return [{"provider": provider.code, "period": period} for provider in site().providers]
+
+
+@task(map_index_template=PROVIDER)
+@guarded
+def extract(provider: str, period: str) -> dict[str, Any]:
+    """Land what the provider's systems hold for the month, mapped to MHSDS, immutable and recorded."""
+    from ips_pipeline import flows
+
+    return flows.extract(site(), provider, period)
+
+
+@task(map_index_template=PROVIDER, outlets=[ACCEPTED])
+@guarded
+def validate(provider: str, period: str, *, outlet_events: OutletEventAccessors | None = None) -> dict[str, Any]:
+    """Judge the landed month as the submission portal would, put its accepted rows in force and announce them."""
+    from ips_pipeline import flows
+
+    verdict = flows.validate(site(), provider, period)
+    if outlet_events is not None:
+        outlet_events[ACCEPTED].extra = {
+            "provider": provider,
+            "period": period,
+            "accepted": verdict["accepted"],
+            "rows": verdict["rows_accepted"],
+        }
+    return verdict
+
+
+@task_group
+def provider_month(provider: str, period: str) -> None:
+    """One provider's branch. It fails alone: no branch waits for another, and no task follows that could hide a failed one."""
+    extract(provider=provider, period=period) >> validate(provider=provider, period=period)
+
+
+@dag(
+    # The month before is submitted until about the 17th working day. The 8th leaves a week for late entries and a week to correct.
+    schedule=CronTriggerTimetable("0 5 8 * *", timezone=LONDON.key),
+    start_date=datetime(2025, 4, 1, tzinfo=LONDON),
+    catchup=False,
+    max_active_runs=1,
+    max_active_tasks=4,
+    default_args=DEFAULT_ARGS,
+    params={"period": period_param("the month before the run")},
+    tags=["ips", "mhsds", "monthly"],
+    doc_md="""
+### IPS: one month of every provider
+
+For each provider of the site: **extract** lands the month from the provider's systems, **validate** judges it as the MHSDS
+submission portal would. Accepted rows come into force and start `ips_national_rollup`. Branches are independent.
+
+**A red `validate`, "Submission rejected: …"** - the return would be refused as a file. The other providers are not affected and
+their figures are published without this one's new month.
+1. The message names the rule. `findings.csv` and `report.html` lie under `restricted/findings/<provider>/<month>/` of the data directory.
+2. Have the provider correct its system, its extract or its mapping.
+3. Clear the provider's `extract` with "downstream" (not the whole run). The national figures follow by themselves.
+
+**A red task, "Input error: …" or "Usage error: …"** - a source, a mapping or a setting is wrong; the message says which and what to
+do. It is not tried again, since trying again would not help. Correct it, then clear the task.
+
+**Yellow (up for retry)** - a fault that may pass: a lost connection, a locked file, a full disk. Two more tries follow, after 1 and
+4 minutes.
+
+**"Unexpected …"** - a fault of the software. The message names its place in the code; exception texts may hold patient data and are never
+shown here. Run `ips run --config SITE.toml --period yyyy-mm --provider CODE` on the server.
+
+**Another month:** trigger with the parameter `period`, or `airflow backfill create --dag-id ips_provider_month …`. Repeating a month
+is safe: the same inputs give the same content, and nothing changes.
+""",
+)
+def ips_provider_month() -> None:
+    """Extract and validate, mapped over the providers of the site."""
+    provider_month.expand_kwargs(submissions())
+
+
+ips_provider_month()

@@ -1,0 +1,130 @@
+"""What the DAGs share: the site they serve, the month they are about, and the last guard between a failure and Airflow's log.
+
+Nothing here or in a DAG file imports the pipeline at module level, so that parsing a DAG file costs no more than Airflow itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import traceback
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import Asset, Context, Param, Variable
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
+
+if TYPE_CHECKING:
+    from ips_pipeline.settings import Site
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: One event per accepted provider-month; its extra is {provider, period, accepted, rows}. The roll-up waits for it.
+ACCEPTED = Asset(name="ips_accepted_provider_month")
+
+#: The clock of the submission windows, and of the schedules here.
+LONDON = ZoneInfo("Europe/London")
+
+#: A fault worth retrying (a lost connection, a locked file, a worker that was killed) passes within minutes or needs a person.
+#: Everything else is failed at once by ``guarded``. Return values hold references and counts, and still have no place in a log.
+DEFAULT_ARGS: dict[str, Any] = {
+    "owner": "ips",
+    "retries": 2,
+    "retry_delay": timedelta(minutes=1),
+    "retry_exponential_backoff": 4,
+    "max_retry_delay": timedelta(minutes=30),
+    "execution_timeout": timedelta(hours=2),
+    "show_return_value_in_logs": False,
+}
+
+
+def period_param(default: str) -> Param:
+    """The parameter ``period`` of a run started by hand; ``default`` says what an empty one means."""
+    return Param(
+        None,
+        type=["null", "string"],
+        pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$",
+        title="Reporting month",
+        description=f"yyyy-mm, such as 2026-08. Empty: {default}.",
+    )
+
+
+def site() -> Site:
+    """The site these DAGs serve: the SITE.toml named by the environment variable IPS_SITE, else by the Airflow variable ips_site.
+
+    Raises UsageError when neither is set or the file is not right.
+    """
+    from ips_pipeline import settings
+    from ips_pipeline.errors import UsageError
+
+    named = os.environ.get("IPS_SITE") or Variable.get("ips_site", default="")
+    if not named:
+        raise UsageError("No site is named; set the environment variable IPS_SITE, or the Airflow variable ips_site, to the path of a SITE.toml")
+    return settings.load(Path(named))
+
+
+def month_of(context: Context) -> str:
+    """The reporting month of a run, yyyy-mm: its parameter ``period``, else the month before the one the run is for."""
+    if asked := context["params"].get("period"):
+        return str(asked)
+    # A run started by hand through the API may have no logical date.
+    return month_before(context.get("logical_date") or context["dag_run"].run_after)
+
+
+def month_before(moment: datetime) -> str:
+    """The calendar month before an instant, by the clock of London, as yyyy-mm."""
+    first = moment.astimezone(LONDON).replace(day=1)
+    return (first - timedelta(days=1)).strftime("%Y-%m")
+
+
+def guarded(body: Callable[P, R]) -> Callable[P, R]:
+    """The last guard around a task's body: what leaves it is one line that is safe to log, with nothing chained behind it.
+
+    A RetryableError stays one, so Airflow tries again. Any other IpsError fails the task at once with its own message. The text
+    of an unknown exception may quote a patient's value and is dropped: its class and the place in the pipeline are named instead.
+    """
+
+    @functools.wraps(body)
+    def guard(*args: P.args, **kwargs: P.kwargs) -> R:
+        from ips_pipeline.errors import IpsError, RetryableError
+
+        try:
+            return body(*args, **kwargs)
+        except RetryableError as error:
+            failure: BaseException = RetryableError(_one_line(str(error)))
+        except IpsError as error:
+            failure = AirflowFailException(f"{_words(type(error).__name__)}: {_one_line(str(error))}")
+        except AirflowTaskTimeout:
+            failure = AirflowTaskTimeout("The task ran longer than its execution_timeout; see what it waits for (a source, a lock) and run it again")
+        except AirflowException:
+            raise
+        except Exception as error:  # noqa: BLE001 - nothing else may come through
+            failure = AirflowFailException(
+                f"Unexpected {type(error).__name__} at {_place(error)}; nothing was put in force. "
+                "Its text may hold patient data and is not shown: run the same stage with `ips run` on the server to see it"
+            )
+        # Raised outside the handlers, so that no exception with its text is chained to this one.
+        raise failure
+
+    return guard
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())
+
+
+def _words(name: str) -> str:
+    """SubmissionRejected → Submission rejected."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize()
+
+
+def _place(error: BaseException) -> str:
+    """File, line and function of the innermost frame in the pipeline's own code: never a value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "ips_pipeline" in Path(frame.filename).parts] or list(frames)
+    return f"{Path(own[-1].filename).name}:{own[-1].lineno} in {own[-1].name}"
