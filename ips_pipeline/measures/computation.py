@@ -1,0 +1,166 @@
+"""Compute the measures of a reporting period over all submissions, and write what is published."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from ips_pipeline.errors import InputError, UsageError
+from ips_pipeline.measures import reference as reference_data
+from ips_pipeline.measures import registry, steps
+from ips_pipeline.mhsds import standard
+from ips_pipeline.store import duck, folders
+
+STATUSES = ("Provisional", "Performance", "Final", "Adhoc")
+
+#: The elements the measures read; everything else in a submission is left on disk.
+ELEMENTS: Mapping[str, tuple[str, ...]] = {
+    "MHS000Header": ("OrgIDProvider", "ReportingPeriodStartDate", "DateTimeDatSetCreate"),
+    "MHS001MPI": ("LocalPatientID", "NHSNumber", "PersonBirthDate", "Postcode", "Gender", "GenderIDCode", "EthnicCategory"),
+    "MHS002GP": ("LocalPatientID", "GMPReg", "EndDateGMPRegistration"),
+    "MHS101Referral": (
+        "ServiceRequestID",
+        "LocalPatientID",
+        "ReferralRequestReceivedDate",
+        "SourceOfReferralMH",
+        "ServDischDate",
+        "CareProfTeamLocalID",
+    ),
+    "MHS102OtherServiceType": ("ServiceRequestID", "OtherCareProfTeamLocalID"),
+    "MHS201CareContact": ("CareContactID", "ServiceRequestID", "CareContDate", "ConsMechanismMH", "AttendStatus"),
+    "MHS202CareActivity": ("CareContactID", "Procedure"),
+    "MHS902ServiceTeamDetails": ("CareProfTeamLocalID", "ServTeamTypeMH"),
+}
+
+DERIVE = (
+    "derive/submission",
+    "derive/ips_team",
+    "derive/ips_team_referral",
+    "derive/ips_procedure",
+    "derive/ips_contact",
+    "derive/ips_referral",
+    "derive/ips_patient",
+    "derive/gp_registration",
+    "derive/patient_sub_icb",
+)
+MHS116 = ("measures/mhs116_contact", "measures/mhs116", "measures/mhs116_sub_icb", "measures/mhs116_count", "measures/population")
+PUBLISH = ("publish/level", "publish/result", "publish/disclosed", "publish/mhsds_raw", "publish/mhsds_final")
+
+_PERIOD = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+
+
+def compute(
+    submissions: Sequence[Path],
+    reference: Path,
+    period: str,
+    status: str,
+    out: Path,
+    evidence: Path | None = None,
+    temporary: Path | None = None,
+) -> dict[str, Any]:
+    """Compute every measure for the reporting month ``period`` (yyyy-mm) and write the files of a release into ``out``.
+
+    ``submissions`` are submission folders ``<provider>/<yyyy-mm>``, taken as accepted; those after the period are ignored.
+    ``status`` is one of STATUSES. Evidence rows name patients' records, so they are written only to ``evidence``, which lies in
+    the restricted zone, as does ``temporary``. Returns counts and file names, and what could not be evaluated and why; no
+    patient's value. Raises UsageError for a wrong period or status and InputError for inputs that cannot be read.
+    """
+    if not _PERIOD.fullmatch(period):
+        raise UsageError(f"The period {period} is not a month; write it as yyyy-mm")
+    if status not in STATUSES:
+        raise UsageError(f"The status {status} is not known; use one of {', '.join(STATUSES)}")
+    chosen = [folder for folder in submissions if folder.name <= period]
+    if not chosen:
+        raise InputError(f"No submission folder is of {period} or before; check the folder and the period")
+    declared = _variables(period, status)
+    out.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if evidence is not None:
+        evidence.mkdir(parents=True, exist_ok=True, mode=0o700)
+    roots = sorted({folder.resolve() for folder in chosen})
+    with duck.session(read=[*roots, reference], write=[out, *([evidence] if evidence else [])], temporary=temporary) as connection:
+        held = reference_data.load(connection, reference)
+        reference_data.load_groups(connection)
+        registry.as_tables(connection, held)
+        _load_submissions(connection, chosen)
+        steps.declare(connection, declared)
+        steps.run(connection, (*DERIVE, *MHS116, *PUBLISH), declared)
+        files = _write(connection, period, status, out, evidence)
+        return {
+            "period": period,
+            "status": status,
+            "submissions": len(chosen),
+            "mhs116": _count(connection, "SELECT count(*) FROM mhs116 WHERE counted"),
+            "near_misses": _count(connection, "SELECT count(*) FROM mhs116 WHERE NOT counted"),
+            "files": files,
+            "not_evaluated": _not_evaluated(held),
+        }
+
+
+def _variables(period: str, status: str) -> dict[str, steps.Value]:
+    year, month = int(period[:4]), int(period[5:])
+    last = standard.month_id(year, month)
+    first_year, first_month = standard.month_of(last - 11)
+    return {
+        "first_month_of_v6": standard.load().first_month,
+        "window_first_month": last - 11,
+        "window_last_month": last,
+        "period_start": date(first_year, first_month, 1),
+        "period_end": date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1),
+        "status": status,
+        # The published code looks at referrals received since the data set took its present form.
+        "earliest_referral": date(2016, 1, 1),
+        "smallest_shown": 5,
+        "rounding_base": 5,
+    }
+
+
+def _load_submissions(connection: duck.Connection, chosen: Sequence[Path]) -> None:
+    connection.execute("CREATE TABLE folder (submission INTEGER, provider VARCHAR, first_day DATE)")
+    connection.executemany(
+        "INSERT INTO folder VALUES (?, ?, ?)",
+        [[number, folder.parent.name, date.fromisoformat(f"{folder.name}-01")] for number, folder in enumerate(chosen, 1)],
+    )
+    current = standard.load()
+    folders.load(connection, chosen, [current.table(name) for name in ELEMENTS], elements=ELEMENTS)
+
+
+def _write(connection: duck.Connection, period: str, status: str, out: Path, evidence: Path | None) -> list[str]:
+    """Write the publication files, the long table and the evidence; gives the file names under ``out``."""
+    month = date.fromisoformat(f"{period}-01")
+    short = status if status == "Final" else status[:4]
+    stem = f"MHSDS Data_{_MONTHS[month.month - 1]}{short}_{month.year}"
+    publication = out / "publication"
+    publication.mkdir(exist_ok=True, mode=0o700)
+    tables = {f"publication/{stem}_RAW_bbrb.csv": "mhsds_raw", f"publication/{stem}_bbrb.csv": "mhsds_final"}
+    for name, table in tables.items():
+        _copy(connection, table, out / name, "FORMAT csv, HEADER")
+    if evidence is not None:
+        _copy(connection, "mhs116", evidence / "mhs116.parquet", "FORMAT parquet")
+    return sorted(tables)
+
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def _copy(connection: duck.Connection, table: str, path: Path, options: str) -> None:
+    connection.execute(f"COPY (FROM {duck.identifier(table)}) TO {duck.text_literal(str(path.resolve()))} ({options})")
+    path.chmod(0o600)
+
+
+def _count(connection: duck.Connection, query: str) -> int:
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _not_evaluated(held: frozenset[str]) -> list[dict[str, Any]]:
+    """What lacks a reference file: the measure, the breakdown and the files."""
+    known = registry.load()
+    return [
+        {"measure": measure.id, "breakdown": known.breakdowns[breakdown].name, "needs": [f"{name}.csv" for name in sorted(absent)]}
+        for measure in known.measures
+        for breakdown in measure.breakdowns
+        if (absent := known.absent(measure, breakdown, held))
+    ]

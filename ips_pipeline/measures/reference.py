@@ -1,0 +1,115 @@
+"""Load the reference folder and the code groups of the standard into tables the SQL joins to."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ips_pipeline.errors import InputError
+from ips_pipeline.mhsds import standard
+from ips_pipeline.store.duck import Connection, DuckError, identifier, text_literal
+
+#: Groups without a bound hold for every month.
+_ALWAYS = (0, 99_999)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    table: str
+    columns: tuple[str, ...]
+    whole_numbers: frozenset[str] = frozenset()
+
+
+#: File name without .csv -> the table it becomes. Columns are text unless they are whole numbers.
+FILES: Mapping[str, _File] = {
+    "providers": _File("provider", ("OrgIDProvider", "Name")),
+    "gp_practices": _File("gp_practice", ("GMPReg", "SubICB")),
+    "postcodes": _File("postcode", ("Postcode", "LSOA2011", "LADistrictAuth", "SubICB")),
+    "geography": _File("geography", ("SubICB", "SubICBName", "SubICB_ONS", "ICB", "ICBName", "Region", "RegionName")),
+    "commissioner_code_changes": _File("commissioner_code_change", ("OldSubICB", "NewSubICB")),
+    "lsoa_imd2019": _File("lsoa_imd", ("LSOA2011", "IMDDecile2019")),
+    "population_subicb": _File("population_subicb", ("SubICB_ONS", "Gender", "Age", "Population"), frozenset({"Age", "Population"})),
+    "population_lsoa": _File("population_lsoa", ("LSOA2011", "Gender", "Age", "Population"), frozenset({"Age", "Population"})),
+    "census2021_ethnicity": _File("census2021_ethnicity", ("SubICB_ONS", "Age", "Sex", "EthnicGroupCode", "Observation"), frozenset({"Observation"})),
+}
+
+
+def load(connection: Connection, folder: Path) -> frozenset[str]:
+    """Create a table for every reference file; an absent file gives an empty table. Returns the names of the files held.
+
+    A postcodes.csv in the form of a code list (code, live_from, live_to) says nothing about places, so it counts as absent here.
+    Raises InputError when the folder or a file cannot be read, or a column is missing.
+    """
+    if not folder.is_dir():
+        raise InputError(f"The reference folder {folder} does not exist; give one, or build it with: ips reference import")
+    held = set()
+    for name, file in FILES.items():
+        path = folder / f"{name}.csv"
+        fields = ", ".join(f"{identifier(column)} {'BIGINT' if column in file.whole_numbers else 'VARCHAR'}" for column in file.columns)
+        connection.execute(f"CREATE TABLE {identifier(file.table)} ({fields})")
+        if path.is_file() and (columns := _columns(path)) != _CODE_LIST:
+            _insert(connection, path, file, columns)
+            held.add(name)
+    return frozenset(held)
+
+
+_CODE_LIST = ("code", "live_from", "live_to")
+
+
+def _columns(path: Path) -> tuple[str, ...]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            return tuple(next(csv.reader(handle), []))
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"{path} cannot be read; save it as CSV UTF-8") from None
+
+
+def _insert(connection: Connection, path: Path, file: _File, columns: tuple[str, ...]) -> None:
+    if missing := [column for column in file.columns if column not in columns]:
+        raise InputError(f"{path} has no column {missing[0]}; it needs {', '.join(file.columns)}")
+    schema = "{" + ", ".join(f"{text_literal(column)}: 'VARCHAR'" for column in columns) + "}"
+    values = ", ".join(
+        f"CAST(nullif({identifier(column)}, '') AS {'BIGINT' if column in file.whole_numbers else 'VARCHAR'})" for column in file.columns
+    )
+    try:
+        connection.execute(
+            f"INSERT INTO {identifier(file.table)} SELECT {values} FROM read_csv({text_literal(str(path.resolve()))}, columns = {schema},"
+            " header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"')"
+        )
+    except DuckError:
+        raise InputError(f"{path} cannot be read as CSV, or holds text where a whole number belongs; export it again") from None
+
+
+def load_groups(connection: Connection) -> None:
+    """Create ``code_group``, ``code_level`` and ``band`` from the standard's CSV files of those names."""
+    folder = Path(standard.__file__).parent / "v6"
+    connection.execute(
+        "CREATE TABLE code_group (group_name VARCHAR, list VARCHAR, code VARCHAR, meaning VARCHAR, from_month INTEGER, to_month INTEGER, provider VARCHAR)"
+    )
+    connection.executemany(
+        "INSERT INTO code_group VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [[row["group"], row["list"], row["code"], row["meaning"], *_months(row), row["provider"] or None] for row in _rows(folder / "groups.csv")],
+    )
+    connection.execute(
+        "CREATE TABLE code_level (class VARCHAR, list VARCHAR, code VARCHAR, level VARCHAR, description VARCHAR, from_month INTEGER, to_month INTEGER)"
+    )
+    connection.executemany(
+        "INSERT INTO code_level VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [[row["class"], row["list"], row["code"], row["level"], row["description"], *_months(row)] for row in _rows(folder / "levels.csv")],
+    )
+    connection.execute("CREATE TABLE band (class VARCHAR, lowest INTEGER, highest INTEGER, level VARCHAR)")
+    connection.executemany(
+        "INSERT INTO band VALUES (?, ?, ?, ?)",
+        [[row["class"], int(row["lowest"] or -99_999), int(row["highest"] or 99_999), row["level"]] for row in _rows(folder / "bands.csv")],
+    )
+
+
+def _months(row: Mapping[str, str]) -> tuple[int, int]:
+    return int(row["from_month"] or _ALWAYS[0]), int(row["to_month"] or _ALWAYS[1])
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))

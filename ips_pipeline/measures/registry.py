@@ -1,0 +1,106 @@
+"""Read the registry of measures (sql/measures.yaml): definitions as data, used by the SQL as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import yaml
+
+from ips_pipeline.measures import steps
+from ips_pipeline.store.duck import Connection
+
+Kind = Literal["count", "rate", "proportion"]
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """One way of dividing a measure. ``needs`` are the reference files without which it cannot be evaluated."""
+
+    id: str
+    name: str
+    national: bool
+    needs: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One measure. ``breakdowns`` gives for each breakdown the reference files its denominator needs there."""
+
+    id: str
+    family: str
+    version: str
+    kind: Kind
+    per: int
+    title: str
+    definition: str
+    numerator: str
+    denominator: str | None
+    unit: str
+    breakdowns: Mapping[str, frozenset[str]]
+    source: str
+    caveats: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """All breakdowns and measures, in the order they are written."""
+
+    breakdowns: Mapping[str, Breakdown]
+    measures: tuple[Measure, ...]
+
+    def absent(self, measure: Measure, breakdown: str, held: Collection[str]) -> frozenset[str]:
+        """The reference files that are missing for a measure by a breakdown; empty when it can be evaluated."""
+        return (self.breakdowns[breakdown].needs | measure.breakdowns[breakdown]) - frozenset(held)
+
+
+@cache
+def load() -> Registry:
+    """The registry that ships with the SQL."""
+    data: Mapping[str, Any] = yaml.safe_load((steps.root() / "measures.yaml").read_text(encoding="utf-8"))
+    breakdowns = {key: Breakdown(key, item["name"], item["national"], frozenset(item["needs"])) for key, item in data["breakdowns"].items()}
+    return Registry(breakdowns, tuple(_measure(item) for item in data["measures"]))
+
+
+def _measure(item: Mapping[str, Any]) -> Measure:
+    return Measure(
+        id=item["id"],
+        family=item["family"],
+        version=item["version"],
+        kind=item["kind"],
+        per=item.get("per", 1),
+        title=item["title"],
+        definition=item["definition"],
+        numerator=item["numerator"],
+        denominator=item["denominator"],
+        unit=item["unit"],
+        breakdowns={key: frozenset(needs) for key, needs in item["breakdowns"].items()},
+        source=item["source"],
+        caveats=tuple(item["caveats"]),
+    )
+
+
+def as_tables(connection: Connection, held: Collection[str]) -> None:
+    """Create ``breakdown``, ``measure`` and ``measure_breakdown`` (with what can be evaluated from the reference files held)."""
+    registry = load()
+    connection.execute("CREATE TABLE breakdown (breakdown VARCHAR, name VARCHAR, national BOOLEAN)")
+    connection.executemany("INSERT INTO breakdown VALUES (?, ?, ?)", [[item.id, item.name, item.national] for item in registry.breakdowns.values()])
+    connection.execute(
+        "CREATE TABLE measure (measure_id VARCHAR, family VARCHAR, version VARCHAR, kind VARCHAR, per INTEGER, title VARCHAR,"
+        " numerator VARCHAR, denominator VARCHAR)"
+    )
+    connection.executemany(
+        "INSERT INTO measure VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [[item.id, item.family, item.version, item.kind, item.per, item.title, item.numerator, item.denominator] for item in registry.measures],
+    )
+    connection.execute("CREATE TABLE measure_breakdown (measure_id VARCHAR, breakdown VARCHAR, national BOOLEAN, evaluated BOOLEAN)")
+    connection.executemany(
+        "INSERT INTO measure_breakdown VALUES (?, ?, ?, ?)",
+        [
+            [item.id, breakdown, registry.breakdowns[breakdown].national, not registry.absent(item, breakdown, held)]
+            for item in registry.measures
+            for breakdown in item.breakdowns
+        ],
+    )

@@ -1,0 +1,43 @@
+-- The open GP registration that decides a person's sub-ICB in a month: of all records of the person, at any provider, the one with the highest
+-- RecordNumber that has an open registration with a practice. Two open registrations on that record both stay.
+-- Grain: one row per open registration on the deciding record. Keys: Person_ID, UniqMonthID, gp_row.
+WITH person AS (
+    SELECT DISTINCT Person_ID, UniqMonthID FROM ips_patient
+),
+record AS (
+    SELECT
+        person.Person_ID,
+        person.UniqMonthID,
+        patient.submission,
+        patient.LocalPatientID,
+        submission.UniqSubmissionID * 1000000 + patient.row AS RecordNumber
+    FROM MHS001MPI AS patient
+    INNER JOIN submission ON submission.submission = patient.submission
+    INNER JOIN person
+        ON person.Person_ID = coalesce(patient.NHSNumber, submission.OrgIDProv || patient.LocalPatientID)
+        AND person.UniqMonthID = submission.UniqMonthID
+),
+open AS (
+    SELECT
+        record.Person_ID,
+        record.UniqMonthID,
+        record.RecordNumber,
+        registration.row AS gp_row,
+        registration.GMPReg
+    FROM MHS002GP AS registration
+    INNER JOIN record
+        ON record.submission = registration.submission
+        AND record.LocalPatientID = registration.LocalPatientID
+    WHERE
+        registration.EndDateGMPRegistration IS NULL
+        AND registration.GMPReg IS NOT NULL
+        AND registration.GMPReg NOT IN (SELECT code FROM code_group WHERE group_name = 'not a practice')
+    QUALIFY record.RecordNumber = max(record.RecordNumber) OVER (PARTITION BY record.Person_ID, record.UniqMonthID)
+)
+SELECT
+    open.Person_ID,
+    open.UniqMonthID,
+    open.gp_row,
+    gp_practice.SubICB
+FROM open
+LEFT JOIN gp_practice ON gp_practice.GMPReg = open.GMPReg

@@ -1,0 +1,46 @@
+-- Attended contacts that may count for IPS: on a referral an IPS team holds in the month, or with an IPS procedure.
+--   by_team             an IPS team holds the referral; which team made the contact does not matter
+--   by_procedure        an IPS procedure that MHS116 counts was recorded at this contact
+--   by_any_procedure    an IPS code was recorded at this contact, as the dashboard reads it
+--   refused             an IPS procedure was recorded as refused at this contact
+--   direct              attended by a mechanism that MHS116 takes as direct; the anonymous online services may use more of them
+--   dashboard_direct    the same for the dashboard, which makes no exception for them
+-- Grain: one row per row of MHS201 that qualifies. Keys: submission, row.
+SELECT
+    contact.submission,
+    contact.row,
+    contact.ServiceRequestID,
+    contact.CareContactID,
+    TRY_CAST(contact.CareContDate AS DATE) AS CareContDate,
+    contact.ConsMechanismMH,
+    team.ServiceRequestID IS NOT NULL AS by_team,
+    coalesce(procedure.counted, false) AS by_procedure,
+    coalesce(procedure.coded, false) AS by_any_procedure,
+    coalesce(procedure.refused, false) AS refused,
+    EXISTS (
+        SELECT 1 FROM code_group AS mechanism
+        WHERE
+            mechanism.group_name = 'direct contact'
+            AND mechanism.code = contact.ConsMechanismMH
+            AND submission.UniqMonthID BETWEEN mechanism.from_month AND mechanism.to_month
+            AND coalesce(mechanism.provider, submission.OrgIDProv) = submission.OrgIDProv
+    ) AS direct,
+    EXISTS (
+        SELECT 1 FROM code_group AS mechanism
+        WHERE
+            mechanism.group_name = 'dashboard direct contact'
+            AND mechanism.code = contact.ConsMechanismMH
+            AND submission.UniqMonthID BETWEEN mechanism.from_month AND mechanism.to_month
+    ) AS dashboard_direct
+FROM MHS201CareContact AS contact
+INNER JOIN submission ON submission.submission = contact.submission
+SEMI JOIN code_group AS attended
+    ON attended.group_name = 'attended'
+    AND attended.code = contact.AttendStatus
+LEFT JOIN ips_team_referral AS team
+    ON team.submission = contact.submission
+    AND team.ServiceRequestID = contact.ServiceRequestID
+LEFT JOIN ips_procedure AS procedure
+    ON procedure.submission = contact.submission
+    AND procedure.CareContactID = contact.CareContactID
+WHERE team.ServiceRequestID IS NOT NULL OR procedure.CareContactID IS NOT NULL

@@ -1,0 +1,46 @@
+-- The people behind the IPS referrals, as their provider described them in the month.
+-- RecordNumber orders records as the national platform does: later months, and files made later, are larger.
+-- Grain: one row per submission and row of MHS001. Keys: submission, patient_row; Person_ID is one person everywhere.
+WITH wanted AS (
+    SELECT DISTINCT submission, LocalPatientID FROM ips_referral
+),
+described AS (
+    SELECT
+        patient.submission,
+        patient.row AS patient_row,
+        patient.LocalPatientID,
+        submission.UniqMonthID,
+        submission.OrgIDProv,
+        submission.ReportingPeriodEndDate,
+        submission.UniqSubmissionID * 1000000 + patient.row AS RecordNumber,
+        coalesce(patient.NHSNumber, submission.OrgIDProv || patient.LocalPatientID) AS Person_ID,
+        TRY_CAST(patient.PersonBirthDate AS DATE) AS PersonBirthDate,
+        patient.EthnicCategory,
+        patient.Gender,
+        patient.GenderIDCode,
+        postcode.LSOA2011,
+        postcode.LADistrictAuth,
+        postcode.SubICB AS residence_sub_icb
+    FROM MHS001MPI AS patient
+    INNER JOIN wanted
+        ON wanted.submission = patient.submission
+        AND wanted.LocalPatientID = patient.LocalPatientID
+    INNER JOIN submission ON submission.submission = patient.submission
+    LEFT JOIN postcode ON postcode.Postcode = patient.Postcode
+)
+SELECT
+    described.*,
+    -- Completed years on the last day of the month; a person born on 29 February turns a year on 1 March in other years.
+    year(ReportingPeriodEndDate) - year(PersonBirthDate)
+    - CASE
+        WHEN month(ReportingPeriodEndDate) * 100 + day(ReportingPeriodEndDate) < month(PersonBirthDate) * 100 + day(PersonBirthDate) THEN 1
+        ELSE 0
+    END AS AgeRepPeriodEnd,
+    lsoa_imd.IMDDecile2019,
+    LADistrictAuth IS NULL
+    OR EXISTS (
+        SELECT 1 FROM code_group
+        WHERE code_group.group_name = 'residence in England' AND starts_with(described.LADistrictAuth, code_group.code)
+    ) AS counts_as_england
+FROM described
+LEFT JOIN lsoa_imd ON lsoa_imd.LSOA2011 = described.LSOA2011
