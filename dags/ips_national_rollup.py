@@ -25,7 +25,7 @@ def periods() -> list[str]:
 
 
 # One at a time: each month reads twelve months of every provider and may use all the memory it is allowed.
-@task(map_index_template="{{ task.op_kwargs['period'] }}", max_active_tis_per_dag=1)
+@task(map_index_template="{{ task.op_kwargs['period'] }}", multiple_outputs=False, max_active_tis_per_dag=1)
 @guarded
 def measure(period: str) -> dict[str, Any]:
     """Compute every measure over all providers and put the month's release in force."""

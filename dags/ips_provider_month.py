@@ -23,7 +23,7 @@ def submissions() -> list[dict[str, str]]:
     return [{"provider": provider.code, "period": period} for provider in site().providers]
 
 
-@task(map_index_template=PROVIDER)
+@task(map_index_template=PROVIDER, multiple_outputs=False)
 @guarded
 def extract(provider: str, period: str) -> dict[str, Any]:
     """Land what the provider's systems hold for the month, mapped to MHSDS, immutable and recorded."""
@@ -32,7 +32,7 @@ def extract(provider: str, period: str) -> dict[str, Any]:
     return flows.extract(site(), provider, period)
 
 
-@task(map_index_template=PROVIDER, outlets=[ACCEPTED])
+@task(map_index_template=PROVIDER, multiple_outputs=False, outlets=[ACCEPTED])
 @guarded
 def validate(provider: str, period: str, *, outlet_events: OutletEventAccessors | None = None) -> dict[str, Any]:
     """Judge the landed month as the submission portal would, put its accepted rows in force and announce them."""

@@ -43,6 +43,14 @@ DEFAULT_ARGS: dict[str, Any] = {
 }
 
 
+class StageFailed(AirflowFailException):
+    """A failure that trying again would not cure. ``exit_code`` is the one the command line would end with."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 def period_param(default: str) -> Param:
     """The parameter ``period`` of a run started by hand; ``default`` says what an empty one means."""
     return Param(
@@ -98,15 +106,16 @@ def guarded(body: Callable[P, R]) -> Callable[P, R]:
         except RetryableError as error:
             failure: BaseException = RetryableError(_one_line(str(error)))
         except IpsError as error:
-            failure = AirflowFailException(f"{_words(type(error).__name__)}: {_one_line(str(error))}")
+            failure = StageFailed(f"{_words(type(error).__name__)}: {_one_line(str(error))}", error.exit_code)
         except AirflowTaskTimeout:
             failure = AirflowTaskTimeout("The task ran longer than its execution_timeout; see what it waits for (a source, a lock) and run it again")
         except AirflowException:
             raise
         except Exception as error:  # noqa: BLE001 - nothing else may come through
-            failure = AirflowFailException(
+            failure = StageFailed(
                 f"Unexpected {type(error).__name__} at {_place(error)}; nothing was put in force. "
-                "Its text may hold patient data and is not shown: run the same stage with `ips run` on the server to see it"
+                "Its text may hold patient data and is not shown: report this place in the code",
+                IpsError.exit_code,
             )
         # Raised outside the handlers, so that no exception with its text is chained to this one.
         raise failure
