@@ -102,6 +102,10 @@ class Standard:
 
     def codes(self, name: str) -> Mapping[str, str]:
         """Code -> meaning of a code list. The meaning is empty where no public source gives one."""
+        return {row["code"]: row["meaning"] for row in self.code_rows(name)}
+
+    def code_rows(self, name: str) -> Sequence[Mapping[str, str]]:
+        """The rows of a code list with every column it has beside code and meaning."""
         return _code_list(self.version, name)
 
 
@@ -148,9 +152,9 @@ def _folder(version: str) -> Path:
 
 
 @cache
-def _code_list(version: str, name: str) -> Mapping[str, str]:
+def _code_list(version: str, name: str) -> Sequence[Mapping[str, str]]:
     with (_folder(version) / "codes" / f"{name}.csv").open(encoding="utf-8", newline="") as handle:
-        return {row["code"]: row["meaning"] for row in csv.DictReader(handle)}
+        return tuple(csv.DictReader(handle))
 
 
 def _yaml(path: Path) -> Any:

@@ -1,0 +1,141 @@
+"""Validate submission folders and write what a provider needs to know: findings, rejected rows, and the rows that would be loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ips_pipeline.errors import InputError
+from ips_pipeline.mhsds.standard import Edition, Standard, load
+from ips_pipeline.quality import findings
+from ips_pipeline.quality.findings import Portal, RuleSet
+from ips_pipeline.store.duck import Connection, identifier, session, text_literal
+from ips_pipeline.store.folders import ROW_COLUMN
+
+#: Submissions judged together: enough to share the cost of a statement, few enough to bound memory.
+_BATCH_FOLDERS = 200
+_BATCH_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of one submission; counts only. ``file_codes`` are the codes that reject it as a file."""
+
+    folder: Path
+    out: Path
+    file_codes: tuple[str, ...]
+    rows_submitted: int
+    rows_rejected: int
+    findings: int
+    not_evaluated: tuple[str, ...]
+
+    @property
+    def rejected_as_file(self) -> bool:
+        return bool(self.file_codes)
+
+
+def validate(
+    submissions: Sequence[Path],
+    reference: Path,
+    outs: Sequence[Path],
+    portals: Sequence[Portal],
+    *,
+    edition: Edition = "published",
+    accepted: bool = False,
+    temporary: Path | None = None,
+) -> list[Verdict]:
+    """Judge every submission folder and write ``findings.csv`` and ``rejected_rows.csv`` into its output folder.
+
+    ``findings.csv``: table, row, code, level; one line per rule that a row fails, row 0 for the file itself.
+    ``rejected_rows.csv``: table, row; every row that would not be loaded, after the cascade. With ``accepted`` the rows that
+    would be loaded are written to ``accepted/<table>.parquet`` in the same layout, with the submitted row number, unless the
+    file is rejected. Raises InputError when a folder or a file cannot be read.
+    """
+    for folder in submissions:
+        if not folder.is_dir():
+            raise InputError(f"The submission folder {folder} does not exist or is not a folder; check the path")
+    standard = load()
+    verdicts: list[Verdict] = []
+    for start, stop in _batches(submissions):
+        folders, targets = submissions[start:stop], outs[start:stop]
+        for target in targets:
+            target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        readable = [*folders, reference] if reference.is_dir() else list(folders)
+        with session(read=readable, write=targets, temporary=temporary) as connection:
+            lists = findings.load(connection, folders, portals[start:stop], reference, standard)
+            rules = findings.rule_set(standard, edition, lists)
+            findings.judge(connection, rules, len(folders))
+            _tally(connection, rules)
+            for number, (folder, target) in enumerate(zip(folders, targets, strict=True), 1):
+                verdict = _write(connection, rules, number, folder, target)
+                if accepted and not verdict.rejected_as_file:
+                    _write_accepted(connection, standard, number, target / "accepted")
+                verdicts.append(verdict)
+    return verdicts
+
+
+def _batches(submissions: Sequence[Path]) -> Iterator[tuple[int, int]]:
+    """Slices of the submissions that are small enough to judge together."""
+    start, size = 0, 0
+    for position, folder in enumerate(submissions):
+        weight = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+        if position > start and (position - start >= _BATCH_FOLDERS or size + weight > _BATCH_BYTES):
+            yield start, position
+            start, size = position, 0
+        size += weight
+    if start < len(submissions):
+        yield start, len(submissions)
+
+
+def _tally(connection: Connection, rules: RuleSet) -> None:
+    """``report`` (findings with level and table order) and ``gone`` (rejected rows), shared by all submissions of a batch."""
+    connection.execute("CREATE TABLE level_of (code VARCHAR, level VARCHAR)")
+    connection.executemany("INSERT INTO level_of VALUES (?, ?)", [[code, level] for code, level in rules.levels.items()])
+    connection.execute("CREATE VIEW report AS SELECT submission, table_name, row, code, level FROM findings JOIN level_of USING (code)")
+    tables = rules.standard.tables.values()
+    connection.execute(
+        "CREATE TABLE gone AS "
+        + " UNION ALL ".join(
+            f"SELECT DISTINCT submission, {text_literal(table.name)} AS table_name, row FROM {identifier(table.name + ' rejected')}" for table in tables
+        )
+    )
+    connection.execute(
+        "CREATE TABLE submitted AS "
+        + " UNION ALL ".join(f"SELECT submission, count(*) AS rows FROM {identifier(table.name)} GROUP BY submission" for table in tables)
+    )
+
+
+def _write(connection: Connection, rules: RuleSet, number: int, folder: Path, target: Path) -> Verdict:
+    """Write the two files of one submission and count them."""
+    _copy(connection, f"SELECT table_name AS \"table\", row, code, level FROM report WHERE submission = {number} ORDER BY ALL", target / "findings.csv")
+    _copy(connection, f'SELECT table_name AS "table", row FROM gone WHERE submission = {number} ORDER BY ALL', target / "rejected_rows.csv")
+    codes = connection.execute("SELECT DISTINCT code FROM report WHERE submission = ? AND level = 'file' ORDER BY code", [number]).fetchall()
+    counts = connection.execute(
+        "SELECT (SELECT coalesce(sum(rows), 0) FROM submitted WHERE submission = $number), (SELECT count(*) FROM gone WHERE submission = $number),"
+        " (SELECT count(*) FROM findings WHERE submission = $number)",
+        {"number": number},
+    ).fetchone()
+    assert counts is not None
+    return Verdict(folder, target, tuple(code for (code,) in codes), int(counts[0]), int(counts[1]), int(counts[2]), tuple(rules.not_evaluated))
+
+
+def _copy(connection: Connection, query: str, path: Path) -> None:
+    connection.execute(f"COPY ({query}) TO {text_literal(str(path.resolve()))} (FORMAT csv, HEADER true)")
+    path.chmod(0o600)
+
+
+def _write_accepted(connection: Connection, standard: Standard, number: int, target: Path) -> None:
+    """The rows that would be loaded, one Parquet file per table that has any, in the order submitted."""
+    target.mkdir(mode=0o700)
+    for table in standard.tables.values():
+        valid = identifier(table.name + " valid")
+        left = connection.execute(f"SELECT count(*) FROM {valid} WHERE submission = {number}").fetchone()
+        if left and left[0]:
+            columns = ", ".join(identifier(element) for element in table.elements)
+            path = target / f"{table.name}.parquet"
+            connection.execute(
+                f"COPY (SELECT {columns}, row AS {identifier(ROW_COLUMN)} FROM {valid} WHERE submission = {number} ORDER BY row)"
+                f" TO {text_literal(str(path.resolve()))} (FORMAT parquet, COMPRESSION zstd)"
+            )
+            path.chmod(0o600)

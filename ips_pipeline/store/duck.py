@@ -1,0 +1,72 @@
+"""One policy for every DuckDB connection: in memory, bounded, offline, and shut in to the folders it was given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+
+from ips_pipeline.errors import InputError, IpsError, RetryableError
+
+Connection = duckdb.DuckDBPyConnection
+DuckError = duckdb.Error
+
+#: Memory for one connection unless the caller or IPS_MEMORY_LIMIT says otherwise; what does not fit spills to the temporary folder.
+DEFAULT_MEMORY_LIMIT = "1GB"
+
+
+@contextmanager
+def session(
+    *,
+    read: Sequence[Path] = (),
+    write: Sequence[Path] = (),
+    temporary: Path | None = None,
+    memory_limit: str | None = None,
+) -> Iterator[Connection]:
+    """Open an in-memory DuckDB that can see only the folders in ``read`` and ``write``.
+
+    ``temporary`` is the folder it spills to (owner-only, removed afterwards); for patient data it lies in the restricted zone.
+    No extension is ever downloaded and the configuration is locked. Raises RetryableError when memory or disk runs out, and
+    InputError for anything else DuckDB refuses: DuckDB's own messages quote values, so they never leave this function.
+    """
+    if temporary is not None:
+        temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with TemporaryDirectory(prefix="duckdb-", dir=temporary, ignore_cleanup_errors=True) as spill:
+        connection = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
+        try:
+            allowed = [str(path.resolve()) for path in (*read, *write)]
+            connection.execute("SET memory_limit = ?", [memory_limit or os.environ.get("IPS_MEMORY_LIMIT", DEFAULT_MEMORY_LIMIT)])
+            connection.execute("SET temp_directory = ?", [spill])
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET allowed_directories = ?", [allowed])
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+            yield connection
+        except duckdb.Error as error:
+            raise safe_error(error) from None
+        finally:
+            connection.close()
+
+
+def safe_error(error: duckdb.Error) -> IpsError:
+    """The error to show for one of DuckDB's: its class and never its text, which may hold a patient's value."""
+    kind = type(error).__name__
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return RetryableError("The memory limit was reached; raise IPS_MEMORY_LIMIT or give the data directory more disk, then run again")
+    if isinstance(error, duckdb.IOException):
+        return RetryableError("A file could not be read or written; check free disk space and permissions, then run again")
+    return InputError(f"The data could not be processed ({kind}); check the input files, and see the operator log for the statement that failed")
+
+
+def text_literal(value: str) -> str:
+    """A SQL string literal. For paths and codes of the standard in the few clauses that take no parameter, never for data."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """A quoted SQL identifier; names come from the standard, never from data."""
+    return '"' + name.replace('"', '""') + '"'
