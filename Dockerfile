@@ -1,0 +1,26 @@
+# The pipeline and its Airflow in one image; docker-compose.yml starts every service from it.
+FROM python:3.12-slim-bookworm
+
+# The owner of the secret files on the host must be able to read them here: build with that user's number.
+ARG IPS_UID=1000
+RUN useradd --uid "${IPS_UID}" --home-dir /opt/airflow --create-home --shell /usr/sbin/nologin ips \
+ && install --directory --owner ips --group ips --mode 0700 /opt/airflow/logs /data
+
+WORKDIR /opt/ips
+COPY requirements.lock ./
+RUN python -m pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: --requirement requirements.lock
+
+# Everything the pipeline reads at run time; bytecode is made now, since the services run on a read-only file system.
+COPY pyproject.toml README.md ./
+COPY ips_pipeline ./ips_pipeline
+COPY sql ./sql
+COPY expectations ./expectations
+COPY dags ./dags
+RUN python -m pip install --no-cache-dir --no-deps --no-build-isolation --editable . \
+ && python -m compileall -q ips_pipeline dags
+
+ENV AIRFLOW_HOME=/opt/airflow \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+USER ips
+CMD ["airflow", "version"]
