@@ -8,6 +8,7 @@ than one.
 
 from __future__ import annotations
 
+import calendar
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,12 @@ class Portal:
     period_start: str | None = None
     period_end: str | None = None
     uploaded: str | None = None
+
+
+def period_days(period: str) -> tuple[str, str]:
+    """First and last day, yyyy-mm-dd, of a reporting month written yyyy-mm."""
+    year, month = int(period[:4]), int(period[5:7])
+    return f"{period}-01", f"{period}-{calendar.monthrange(year, month)[1]:02d}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ips_pipeline.errors import InputError
 from ips_pipeline.mhsds.standard import Edition, Standard, load
@@ -12,6 +13,9 @@ from ips_pipeline.quality import findings
 from ips_pipeline.quality.findings import Portal, RuleSet
 from ips_pipeline.store.duck import Connection, identifier, session, text_literal
 from ips_pipeline.store.folders import ROW_COLUMN
+
+#: Look-up lists of the reference folder that the rules read.
+LISTS = ("organisations", "schools", "postcodes")
 
 #: Submissions judged together: enough to share the cost of a statement, few enough to bound memory.
 _BATCH_FOLDERS = 200
@@ -30,9 +34,20 @@ class Verdict:
     findings: int
     not_evaluated: tuple[str, ...]
 
-    @property
-    def rejected_as_file(self) -> bool:
-        return bool(self.file_codes)
+    def facts(self) -> dict[str, Any]:
+        """The outcome as a manifest keeps it."""
+        return {
+            "file_codes": list(self.file_codes),
+            "rows_submitted": self.rows_submitted,
+            "rows_rejected": self.rows_rejected,
+            "findings": self.findings,
+            "not_evaluated": list(self.not_evaluated),
+        }
+
+
+def edition_of(name: str) -> Edition:
+    """The edition behind the name used in commands and settings: ``published`` or ``etos-6.0``."""
+    return "etos" if name == "etos-6.0" else "published"
 
 
 def validate(
@@ -69,7 +84,7 @@ def validate(
             _tally(connection, rules)
             for number, (folder, target) in enumerate(zip(folders, targets, strict=True), 1):
                 verdict = _write(connection, rules, number, folder, target)
-                if accepted and not verdict.rejected_as_file:
+                if accepted and not verdict.file_codes:
                     _write_accepted(connection, standard, number, target / "accepted")
                 verdicts.append(verdict)
     return verdicts

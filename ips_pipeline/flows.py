@@ -1,0 +1,226 @@
+"""The stages in order: extract, validate, measure. The DAGs and the command line call these functions and nothing below them.
+
+Every stage is named by what it was made from, so running one again with the same inputs changes nothing and says so. Return
+values hold references and counts only, never a value of a patient.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ips_pipeline import measures, quality
+from ips_pipeline.errors import InputError, PublishError, RetryableError, SubmissionRejected
+from ips_pipeline.measures import computation, steps
+from ips_pipeline.mhsds import standard
+from ips_pipeline.quality import validate as validation
+from ips_pipeline.quality.findings import Portal, period_days
+from ips_pipeline.settings import Site
+from ips_pipeline.sources.extract import extract as extract_month
+from ips_pipeline.store import stages
+
+Progress = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run came to: one outcome per provider in order, and the release."""
+
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
+    rejected: list[dict[str, str]] = field(default_factory=list)
+    release: dict[str, Any] = field(default_factory=dict)
+
+
+def extract(site: Site, provider: str, period: str) -> dict[str, Any]:
+    """Land what a provider's systems hold for a month, mapped to the standard.
+
+    Returns provider, period, landing (identity), rows and changed. Raises UsageError, InputError or RetryableError.
+    """
+    landed = extract_month(site, provider, period)
+    return {"provider": provider, "period": period, "landing": landed.identity, "rows": landed.manifest["facts"]["rows"], "changed": landed.changed}
+
+
+def validate(site: Site, provider: str, period: str) -> dict[str, Any]:
+    """Judge the landed month as the portal would and put its accepted rows in force.
+
+    Returns provider, period, findings and accepted (identities), rows_submitted, rows_accepted, rows_rejected, gate and changed.
+    Raises InputError when nothing has landed, and SubmissionRejected when the submission is rejected as a file: its findings
+    are kept, and an earlier accepted return of the month stays in force, as at the portal.
+    """
+    landed = stages.current(site.landing(provider, period))
+    if landed is None:
+        raise InputError(f"Nothing has been extracted for {provider} {period}; run the extract of that month first")
+    inputs = {
+        "landing": landed.identity,
+        "lists": {name: stages.file_hash(path) for name in validation.LISTS if (path := site.reference / f"{name}.csv").is_file()},
+        "edition": site.options.edition,
+        "code": _code("quality", "mhsds"),
+    }
+    start, end = period_days(period)
+    portal = Portal(provider=provider, submitter=site.provider(provider).submitter, period_start=start, period_end=end)
+
+    def build(folder: Path) -> Mapping[str, Any]:
+        (verdict,) = validation.validate(
+            [landed.path],
+            site.reference,
+            [folder],
+            [portal],
+            edition=validation.edition_of(site.options.edition),
+            accepted=True,
+            gate=True,
+            temporary=site.temporary,
+        )
+        return verdict.facts()
+
+    judged = stages.write(
+        site.findings(provider, period), build, staging=site.staging, identity=stages.identity_of(inputs), inputs={**inputs, "provider": provider}
+    )
+    facts = judged.manifest["facts"]
+    if facts["file_codes"]:
+        raise SubmissionRejected(
+            f"{provider} {period} would be rejected as a file ({', '.join(facts['file_codes'])}); "
+            f"see {judged.path / 'findings.csv'}, correct the records at source and run again"
+        )
+    accepted = stages.write(
+        site.accepted(provider, period),
+        lambda folder: _take_accepted(judged, folder),
+        staging=site.staging,
+        identity=judged.identity,
+        inputs={"findings": judged.identity, "landing": landed.identity},
+    )
+    return {
+        "provider": provider,
+        "period": period,
+        "findings": judged.identity,
+        "accepted": accepted.identity,
+        "rows_submitted": facts["rows_submitted"],
+        "rows_accepted": facts["rows_submitted"] - facts["rows_rejected"],
+        "rows_rejected": facts["rows_rejected"],
+        "gate": facts["gate"],
+        "changed": judged.changed or accepted.changed,
+    }
+
+
+def measure(site: Site, period: str) -> dict[str, Any]:
+    """Compute every measure over all accepted months up to the period and put the month's release in force.
+
+    Returns period, evidence and release (identities), submissions, mhs116, not_evaluated and changed. Raises InputError when no
+    month has been accepted, and PublishError when the release cannot be written.
+    """
+    used = _accepted(site, period)
+    if not used:
+        raise InputError(f"No accepted month up to {period} is in force; extract and validate one first")
+    inputs = {
+        "accepted": {f"{provider}/{month}": stage.identity for (provider, month), stage in used.items()},
+        "reference": stages.tree_hash(site.reference),
+        "period": period,
+        "status": site.status,
+        "code": _code("measures", "mhsds", "sql"),
+    }
+    identity = stages.identity_of(inputs)
+
+    def build(folder: Path) -> Mapping[str, Any]:
+        with TemporaryDirectory(prefix="accepted-", dir=site.temporary) as view:
+            folders = _as_submissions(used, Path(view))
+            return computation.compute(
+                folders, site.reference, period, site.status, folder / "release", evidence=folder / "evidence", temporary=site.temporary
+            )
+
+    try:
+        evidence = stages.write(site.evidence(period), build, staging=site.staging, identity=identity, inputs=inputs)
+        release = stages.write(
+            site.releases(period),
+            lambda folder: _take_release(evidence, folder),
+            staging=site.data / "releases" / ".staging",
+            identity=identity,
+            inputs=inputs,
+        )
+    except RetryableError as error:
+        raise PublishError(str(error)) from None
+    facts = evidence.manifest["facts"]
+    return {
+        "period": period,
+        "evidence": evidence.identity,
+        "release": release.identity,
+        "submissions": facts["submissions"],
+        "mhs116": facts["mhs116"],
+        "not_evaluated": len(facts["not_evaluated"]),
+        "changed": release.changed,
+    }
+
+
+def run(site: Site, period: str, providers: Sequence[str] | None = None, progress: Progress = lambda line: None) -> Summary:
+    """Extract and validate each provider of the site (or those named), then measure over all of them.
+
+    A submission that is rejected as a file is reported in the summary and does not stop the others. Raises the first error of
+    any other kind.
+    """
+    summary = Summary()
+    for provider in providers or [provider.code for provider in site.providers]:
+        site.provider(provider)
+        progress(f"{period}  {provider}  extracting")
+        landed = extract(site, provider, period)
+        progress(f"{period}  {provider}  validating {landed['rows']:,} rows")
+        try:
+            summary.outcomes.append(validate(site, provider, period))
+        except SubmissionRejected as rejection:
+            summary.rejected.append({"provider": provider, "period": period, "message": str(rejection)})
+    progress(f"{period}  measuring")
+    summary.release = measure(site, period)
+    return summary
+
+
+def _accepted(site: Site, period: str) -> dict[tuple[str, str], stages.Stage]:
+    """The accepted stage in force for every provider of the site and month up to the period, in order of month and provider."""
+    found: dict[tuple[str, str], stages.Stage] = {}
+    for provider in site.providers:
+        home = site.accepted(provider.code, period).parent
+        for shelf in sorted(home.iterdir()) if home.is_dir() else ():
+            if shelf.name <= period and (stage := stages.current(shelf)):
+                found[provider.code, shelf.name] = stage
+    return dict(sorted(found.items(), key=lambda item: (item[0][1], item[0][0])))
+
+
+def _as_submissions(used: Mapping[tuple[str, str], stages.Stage], view: Path) -> list[Path]:
+    """The accepted stages laid out as submission folders <provider>/<yyyy-mm>, by links."""
+    folders = []
+    for (provider, month), stage in used.items():
+        folder = view / provider / month
+        folder.parent.mkdir(exist_ok=True, mode=0o700)
+        folder.symlink_to(stage.path, target_is_directory=True)
+        folders.append(folder)
+    return folders
+
+
+def _take_accepted(judged: stages.Stage, folder: Path) -> Mapping[str, Any]:
+    """Link the accepted rows of a judged submission; the same bytes under their own manifest."""
+    for path in sorted((judged.path / "accepted").iterdir()):
+        os.link(path, folder / path.name)
+    facts = judged.manifest["facts"]
+    return {"rows": facts["rows_submitted"] - facts["rows_rejected"]}
+
+
+def _take_release(evidence: stages.Stage, folder: Path) -> Mapping[str, Any]:
+    """Copy what may leave the restricted zone: the release files, none of the evidence."""
+    shutil.copytree(evidence.path / "release", folder, dirs_exist_ok=True)
+    facts = evidence.manifest["facts"]
+    return {key: facts[key] for key in ("period", "status", "submissions", "files", "not_evaluated")}
+
+
+@cache
+def _code(*parts: str) -> str:
+    """A hash of the rules, the standard or the SQL that a stage's content depends on; a change of them is a new identity."""
+    homes = {
+        "quality": Path(quality.__file__).parent,
+        "measures": Path(measures.__file__).parent,
+        "mhsds": Path(standard.__file__).parent,
+        "sql": steps.root(),
+    }
+    return stages.identity_of({part: stages.tree_hash(homes[part]) for part in parts})
+
