@@ -21,6 +21,7 @@ ELEMENTS: Mapping[str, tuple[str, ...]] = {
     "MHS000Header": ("OrgIDProvider", "ReportingPeriodStartDate", "DateTimeDatSetCreate"),
     "MHS001MPI": ("LocalPatientID", "NHSNumber", "PersonBirthDate", "Postcode", "Gender", "GenderIDCode", "EthnicCategory"),
     "MHS002GP": ("LocalPatientID", "GMPReg", "EndDateGMPRegistration"),
+    "MHS004EmpStatus": ("LocalPatientID", "EmployStatus", "EmployStatusRecDate", "WeekHoursWorked", "EmployStatusStartDate"),
     "MHS101Referral": (
         "ServiceRequestID",
         "LocalPatientID",
@@ -47,7 +48,25 @@ DERIVE = (
     "derive/patient_sub_icb",
 )
 MHS116 = ("measures/mhs116_contact", "measures/mhs116", "measures/mhs116_sub_icb", "measures/mhs116_count", "measures/population")
-PUBLISH = ("publish/level", "publish/result", "publish/disclosed", "publish/mhsds_raw", "publish/mhsds_final")
+DASHBOARD = (
+    "measures/dashboard_referral",
+    "measures/dashboard_contact",
+    "measures/dashboard_activity",
+    "measures/dashboard_access",
+    "measures/dashboard_employment",
+    "measures/dashboard_row",
+    "measures/dashboard_count",
+)
+PUBLISH = (
+    "publish/level",
+    "publish/result",
+    "publish/disclosed",
+    "publish/mhsds_raw",
+    "publish/mhsds_final",
+    "publish/dashboard_result",
+    "publish/dashboard",
+    "publish/measure_value",
+)
 
 _PERIOD = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
@@ -86,7 +105,7 @@ def compute(
         registry.as_tables(connection, held)
         _load_submissions(connection, chosen)
         steps.declare(connection, declared)
-        steps.run(connection, (*DERIVE, *MHS116, *PUBLISH), declared)
+        steps.run(connection, (*DERIVE, *MHS116, *DASHBOARD, *PUBLISH), declared)
         files = _write(connection, period, status, out, evidence)
         return {
             "period": period,
@@ -107,6 +126,7 @@ def _variables(period: str, status: str) -> dict[str, steps.Value]:
         "first_month_of_v6": standard.load().first_month,
         "window_first_month": last - 11,
         "window_last_month": last,
+        "dashboard_first_month": standard.month_id(2018, 4),
         "period_start": date(first_year, first_month, 1),
         "period_end": date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1),
         "status": status,
@@ -134,12 +154,13 @@ def _write(connection: duck.Connection, period: str, status: str, out: Path, evi
     stem = f"MHSDS Data_{_MONTHS[month.month - 1]}{short}_{month.year}"
     publication = out / "publication"
     publication.mkdir(exist_ok=True, mode=0o700)
-    tables = {f"publication/{stem}_RAW_bbrb.csv": "mhsds_raw", f"publication/{stem}_bbrb.csv": "mhsds_final"}
+    tables = {f"publication/{stem}_RAW_bbrb.csv": "mhsds_raw", f"publication/{stem}_bbrb.csv": "mhsds_final", "dashboard.csv": "dashboard"}
     for name, table in tables.items():
         _copy(connection, table, out / name, "FORMAT csv, HEADER")
+    _copy(connection, "measure_value", out / "measures.parquet", "FORMAT parquet")
     if evidence is not None:
         _copy(connection, "mhs116", evidence / "mhs116.parquet", "FORMAT parquet")
-    return sorted(tables)
+    return sorted([*tables, "measures.parquet"])
 
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

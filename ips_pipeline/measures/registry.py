@@ -27,7 +27,7 @@ class Breakdown:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One measure. ``breakdowns`` gives for each breakdown the reference files its denominator needs there."""
+    """One measure. ``needs`` are the reference files it needs everywhere, ``breakdowns`` those it also needs by a breakdown."""
 
     id: str
     family: str
@@ -39,6 +39,7 @@ class Measure:
     numerator: str
     denominator: str | None
     unit: str
+    needs: frozenset[str]
     breakdowns: Mapping[str, frozenset[str]]
     source: str
     caveats: tuple[str, ...]
@@ -53,7 +54,7 @@ class Registry:
 
     def absent(self, measure: Measure, breakdown: str, held: Collection[str]) -> frozenset[str]:
         """The reference files that are missing for a measure by a breakdown; empty when it can be evaluated."""
-        return (self.breakdowns[breakdown].needs | measure.breakdowns[breakdown]) - frozenset(held)
+        return (self.breakdowns[breakdown].needs | measure.needs | measure.breakdowns[breakdown]) - frozenset(held)
 
 
 @cache
@@ -76,6 +77,7 @@ def _measure(item: Mapping[str, Any]) -> Measure:
         numerator=item["numerator"],
         denominator=item["denominator"],
         unit=item["unit"],
+        needs=frozenset(item.get("needs", ())),
         breakdowns={key: frozenset(needs) for key, needs in item["breakdowns"].items()},
         source=item["source"],
         caveats=tuple(item["caveats"]),

@@ -7,15 +7,17 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.parquet as pq
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
 from ips_pipeline.measures import compute
 from ips_pipeline.store import folders
 
 CASE = Path(__file__).parent / "case-small"
-LEVEL = ("REPORTING_PERIOD_START", "REPORTING_PERIOD_END", "STATUS", "BREAKDOWN", "PRIMARY_LEVEL", "PRIMARY_LEVEL_DESCRIPTION")
-LEVEL = (*LEVEL, "SECONDARY_LEVEL", "SECONDARY_LEVEL_DESCRIPTION", "MEASURE_ID", "MEASURE_NAME")
+LEVEL = (
+    *("REPORTING_PERIOD_START", "REPORTING_PERIOD_END", "STATUS", "BREAKDOWN", "PRIMARY_LEVEL", "PRIMARY_LEVEL_DESCRIPTION"),
+    *("SECONDARY_LEVEL", "SECONDARY_LEVEL_DESCRIPTION", "MEASURE_ID", "MEASURE_NAME"),
+)
 PERIODS = {"2026-08": "2026-08-31", "2026-09": "2026-09-30"}
 STEM = {"2026-08": "MHSDS Data_AugPerf_2026", "2026-09": "MHSDS Data_SepPerf_2026"}
 

@@ -1,0 +1,110 @@
+-- IPS referrals of the dashboard, as they stood in each month: found by team, or by an IPS procedure at a direct contact of the month.
+-- Two sub-ICBs of one person give two rows, as do two names of one provider; the published table counts both, and so does this.
+-- Grain: one row per monthly referral record, sub-ICB and provider name. Keys: submission, patient_row, referral_row, sub_icb, provider_name.
+WITH found AS (
+    SELECT submission, ServiceRequestID, true AS by_team FROM ips_team_referral
+    UNION
+    SELECT submission, ServiceRequestID, false AS by_team FROM ips_contact WHERE by_any_procedure AND dashboard_direct
+),
+place AS (
+    SELECT DISTINCT
+        patient_sub_icb.submission,
+        patient_sub_icb.patient_row,
+        CASE
+            WHEN patient_sub_icb.IC_Rec_CCG IN (SELECT code FROM code_group WHERE group_name = 'no sub-ICB') THEN 'Missing / Invalid'
+            ELSE coalesce(changed.NewSubICB, patient_sub_icb.IC_Rec_CCG, 'Missing / Invalid')
+        END AS sub_icb,
+        coalesce(geography.SubICBName, 'Missing / Invalid') AS sub_icb_name,
+        coalesce(geography.ICB, 'Missing / Invalid') AS icb,
+        coalesce(geography.ICBName, 'Missing / Invalid') AS icb_name,
+        coalesce(geography.Region, 'Missing / Invalid') AS region,
+        coalesce(geography.RegionName, 'Missing / Invalid') AS region_name
+    FROM patient_sub_icb
+    LEFT JOIN commissioner_code_change AS changed ON changed.OldSubICB = patient_sub_icb.IC_Rec_CCG
+    LEFT JOIN geography ON geography.SubICB = coalesce(changed.NewSubICB, patient_sub_icb.IC_Rec_CCG)
+),
+referral AS (
+    SELECT
+        ips_referral.*,
+        patient.patient_row,
+        patient.Person_ID,
+        patient.EthnicCategory,
+        patient.IMDDecile2019,
+        coalesce(identity.code, patient.Gender) AS gender_code,
+        -- Completed years on the day the referral was received; 29 February turns a year on 1 March in other years.
+        year(ips_referral.ReferralRequestReceivedDate) - year(patient.PersonBirthDate)
+        - CASE
+            WHEN
+                month(ips_referral.ReferralRequestReceivedDate) * 100 + day(ips_referral.ReferralRequestReceivedDate)
+                < month(patient.PersonBirthDate) * 100 + day(patient.PersonBirthDate) THEN 1
+            ELSE 0
+        END AS AgeServReferRecDate
+    FROM ips_referral
+    INNER JOIN ips_patient AS patient
+        ON patient.submission = ips_referral.submission
+        AND patient.LocalPatientID = ips_referral.LocalPatientID
+    LEFT JOIN code_level AS identity
+        ON identity.class = 'dashboard gender identity'
+        AND identity.code = patient.GenderIDCode
+    WHERE
+        ips_referral.ReferralRequestReceivedDate >= getvariable('earliest_referral')
+        AND patient.counts_as_england
+)
+SELECT DISTINCT
+    submission.UniqMonthID,
+    submission.ReportingPeriodStartDate,
+    submission.ReportingPeriodEndDate,
+    submission.FinancialYear,
+    submission.OrgIDProv,
+    coalesce(named.level, CASE WHEN found.by_team THEN team_named.level END, provider.Name) AS provider_name,
+    referral.submission,
+    referral.patient_row,
+    referral.row AS referral_row,
+    referral.ServiceRequestID,
+    submission.OrgIDProv || referral.ServiceRequestID AS UniqServReqID,
+    referral.Person_ID,
+    referral.ReferralRequestReceivedDate,
+    referral.ServDischDate,
+    place.sub_icb,
+    place.sub_icb_name,
+    place.icb,
+    place.icb_name,
+    place.region,
+    place.region_name,
+    coalesce(source.level, 'Missing/Invalid') AS source,
+    coalesce(age.level, 'Missing/Invalid') AS age,
+    coalesce(ethnicity.level, 'Missing/Invalid') AS ethnicity,
+    coalesce(gender.level, 'Missing/Invalid') AS gender,
+    coalesce(deprivation.level, 'Missing/Invalid') AS deprivation
+FROM referral
+INNER JOIN submission ON submission.submission = referral.submission
+INNER JOIN found
+    ON found.submission = referral.submission
+    AND found.ServiceRequestID = referral.ServiceRequestID
+INNER JOIN place
+    ON place.submission = referral.submission
+    AND place.patient_row = referral.patient_row
+LEFT JOIN provider ON provider.OrgIDProvider = submission.OrgIDProv
+LEFT JOIN code_level AS named
+    ON named.class = 'dashboard provider name'
+    AND named.code = submission.OrgIDProv
+LEFT JOIN code_level AS team_named
+    ON team_named.class = 'dashboard provider name, team route'
+    AND team_named.code = submission.OrgIDProv
+LEFT JOIN code_level AS source
+    ON source.class = 'dashboard source'
+    AND source.code = referral.SourceOfReferralMH
+LEFT JOIN band AS age
+    ON age.class = 'dashboard age'
+    AND referral.AgeServReferRecDate BETWEEN age.lowest AND age.highest
+LEFT JOIN code_level AS ethnicity
+    ON ethnicity.class = 'dashboard ethnicity'
+    AND ethnicity.code = referral.EthnicCategory
+LEFT JOIN code_level AS gender
+    ON gender.class = 'dashboard gender'
+    AND gender.code = referral.gender_code
+    AND submission.UniqMonthID BETWEEN gender.from_month AND gender.to_month
+LEFT JOIN code_level AS deprivation
+    ON deprivation.class = 'dashboard deprivation'
+    AND deprivation.code = referral.IMDDecile2019
+WHERE submission.UniqMonthID BETWEEN getvariable('dashboard_first_month') AND getvariable('window_last_month')

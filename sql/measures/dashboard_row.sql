@@ -1,0 +1,140 @@
+-- The rows that NHS England's dashboard adds up, with their measures as 0 or 1 (contacts: a number).
+-- A referral counts once per team it is with and once per open GP registration of the person, because the published code joins it to both
+-- when it fetches the team; a referral with two teams is therefore two rows, one of them under a team that may not be an IPS team.
+-- Grain: one row per row of dashboard_referral, team of the referral and open GP registration. Keys: none, rows may repeat.
+WITH team AS (
+    SELECT submission, row AS referral_row, ServiceRequestID, CareProfTeamLocalID AS team
+    FROM ips_referral
+
+    UNION ALL
+
+    SELECT referral.submission, referral.row AS referral_row, referral.ServiceRequestID, other.OtherCareProfTeamLocalID AS team
+    FROM MHS102OtherServiceType AS other
+    INNER JOIN ips_referral AS referral
+        ON referral.submission = other.submission
+        AND referral.ServiceRequestID = other.ServiceRequestID
+),
+joined AS (
+    SELECT
+        referral.*,
+        team.team,
+        referral.ReferralRequestReceivedDate BETWEEN referral.ReportingPeriodStartDate AND referral.ReportingPeriodEndDate AS is_new,
+        referral.ServDischDate IS NOT NULL AS discharged,
+        date_diff('day', referral.ReferralRequestReceivedDate, referral.ServDischDate) AS days_open,
+        access.AccessDate AS access_date,
+        date_diff('day', access.AccessDate, referral.ServDischDate) AS days_in_caseload,
+        coalesce(access.contacts, 0) AS contacts_ever,
+        activity.submission IS NULL AS no_contact_in_month,
+        coalesce(activity.first_ever, false) AS first_ever,
+        coalesce(activity.first_in_year, false) AS first_in_year,
+        date_diff('day', referral.ReferralRequestReceivedDate, activity.AccessDate) AS days_to_contact,
+        coalesce(activity.contacts, 0) AS contacts,
+        coalesce(activity.face_to_face, 0) AS face_to_face,
+        coalesce(activity.telephone, 0) AS telephone,
+        coalesce(activity.video, 0) AS video,
+        coalesce(employment.employed_first, false) AS employed_first,
+        coalesce(employment.not_employed_first, false) AS not_employed_first,
+        coalesce(employment.unknown_first, true) AS unknown_first,
+        coalesce(employment.employed_last, false) AS employed_last,
+        coalesce(employment.not_employed_last, false) AS not_employed_last,
+        coalesce(employment.unknown_last, true) AS unknown_last,
+        coalesce(employment.hours_30_or_more, false) AS hours_30_or_more,
+        coalesce(employment.hours_16_to_29, false) AS hours_16_to_29,
+        coalesce(employment.hours_15_or_less, false) AS hours_15_or_less,
+        coalesce(employment.hours_unknown, true) AS hours_unknown,
+        coalesce(employment.start_known, false) AS start_known
+    FROM dashboard_referral AS referral
+    INNER JOIN team
+        ON team.submission = referral.submission
+        AND team.ServiceRequestID = referral.ServiceRequestID
+        AND team.referral_row = referral.referral_row
+    INNER JOIN patient_sub_icb
+        ON patient_sub_icb.submission = referral.submission
+        AND patient_sub_icb.patient_row = referral.patient_row
+    LEFT JOIN dashboard_activity AS activity
+        ON activity.submission = referral.submission
+        AND activity.patient_row = referral.patient_row
+        AND activity.ServiceRequestID = referral.ServiceRequestID
+    LEFT JOIN dashboard_access AS access
+        ON access.Person_ID = referral.Person_ID
+        AND access.UniqServReqID = referral.UniqServReqID
+    LEFT JOIN dashboard_employment AS employment
+        ON employment.submission = referral.submission
+        AND employment.patient_row = referral.patient_row
+)
+SELECT
+    UniqMonthID,
+    ReportingPeriodEndDate,
+    FinancialYear,
+    OrgIDProv,
+    provider_name,
+    OrgIDProv || '|' || coalesce(team, '') AS team,
+    sub_icb,
+    sub_icb_name,
+    icb,
+    icb_name,
+    region,
+    region_name,
+    source,
+    age,
+    ethnicity,
+    gender,
+    deprivation,
+    is_new::INTEGER AS NewReferrals,
+    coalesce(ServDischDate BETWEEN ReportingPeriodStartDate AND ReportingPeriodEndDate, false)::INTEGER AS ClosedReferrals,
+    (NOT discharged OR ServDischDate > ReportingPeriodEndDate)::INTEGER AS OpenReferrals,
+    (NOT discharged AND coalesce(access_date <= ReportingPeriodEndDate, false))::INTEGER AS Caseload,
+    coalesce(days_open BETWEEN 0 AND 90, false)::INTEGER AS LengthOfReferral0To90,
+    coalesce(days_open BETWEEN 91 AND 180, false)::INTEGER AS LengthOfReferral91To180,
+    coalesce(days_open > 180, false)::INTEGER AS LengthOfReferralOver180,
+    coalesce(days_in_caseload BETWEEN 0 AND 90, false)::INTEGER AS TimeInCaseload0To90,
+    coalesce(days_in_caseload BETWEEN 91 AND 180, false)::INTEGER AS TimeInCaseload91To180,
+    coalesce(days_in_caseload > 180, false)::INTEGER AS TimeInCaseloadOver180,
+    first_ever::INTEGER AS AccessedFirstTimeEver,
+    first_in_year::INTEGER AS AccessedInFinancialYear,
+    (discharged AND no_contact_in_month)::INTEGER AS NotYetAccessedInFinancialYear,
+    (first_ever AND coalesce(days_to_contact <= 7, false))::INTEGER AS SeenIn7,
+    (first_ever AND coalesce(days_to_contact BETWEEN 8 AND 30, false))::INTEGER AS SeenIn8To30,
+    (first_ever AND coalesce(days_to_contact > 30, false))::INTEGER AS SeenInOver30,
+    contacts::INTEGER AS TotalContacts,
+    face_to_face::INTEGER AS TotalContactsF2F,
+    telephone::INTEGER AS TotalContactsTelephone,
+    video::INTEGER AS TotalContactsVideo,
+    (discharged AND employed_last)::INTEGER AS EmployedAtDischarge,
+    (discharged AND not_employed_last)::INTEGER AS NotEmployedAtDischarge,
+    (discharged AND unknown_last)::INTEGER AS UnknownEmployedAtDischarge,
+    (discharged AND employed_last AND hours_30_or_more)::INTEGER AS EmployedAtDischarge30Hours,
+    (discharged AND employed_last AND hours_16_to_29)::INTEGER AS EmployedAtDischarge16to29Hours,
+    (discharged AND employed_last AND hours_15_or_less)::INTEGER AS EmployedAtDischarge15OrLess,
+    (discharged AND employed_last AND NOT (hours_30_or_more OR hours_16_to_29 OR hours_15_or_less))::INTEGER AS EmployedAtDischargeHoursMissing,
+    (employed_last AND coalesce(days_in_caseload BETWEEN 0 AND 90, false))::INTEGER AS EmployedAtDischargeSeenFor0To90,
+    (employed_last AND coalesce(days_in_caseload BETWEEN 91 AND 180, false))::INTEGER AS EmployedAtDischargeSeenFor91To180,
+    (employed_last AND coalesce(days_in_caseload > 180, false))::INTEGER AS EmployedAtDischargeSeenForOver180,
+    (discharged AND employed_last AND access_date IS NULL)::INTEGER AS EmployedAtDischargeNeverSeen,
+    (discharged AND employed_last AND contacts_ever = 0)::INTEGER AS EmployedAtDischargeSeen0Times,
+    (discharged AND employed_last AND contacts_ever BETWEEN 1 AND 5)::INTEGER AS EmployedAtDischargeSeen1To5Times,
+    (discharged AND employed_last AND contacts_ever BETWEEN 6 AND 10)::INTEGER AS EmployedAtDischargeSeen6To10Times,
+    (discharged AND employed_last AND contacts_ever > 10)::INTEGER AS EmployedAtDischargeSeenOver10Times,
+    (is_new AND employed_first)::INTEGER AS EmployedAtReferral,
+    (is_new AND not_employed_first)::INTEGER AS NotEmployedAtReferral,
+    (is_new AND unknown_first)::INTEGER AS UnknownEmployedAtReferral,
+    (source = 'Missing/Invalid')::INTEGER AS SourceCatMissing,
+    (source <> 'Missing/Invalid')::INTEGER AS SourceCatNotMissing,
+    (age = 'Missing/Invalid')::INTEGER AS AgeCatMissing,
+    (age <> 'Missing/Invalid')::INTEGER AS AgeCatNotMissing,
+    (ethnicity = 'Missing/Invalid')::INTEGER AS EthnicityCatMissing,
+    (ethnicity <> 'Missing/Invalid')::INTEGER AS EthnicityCatNotMissing,
+    (gender = 'Missing/Invalid')::INTEGER AS GenderCatMissing,
+    (gender <> 'Missing/Invalid')::INTEGER AS GenderCatNotMissing,
+    (deprivation = 'Missing/Invalid')::INTEGER AS DeprivationQuintileMissing,
+    (deprivation <> 'Missing/Invalid')::INTEGER AS DeprivationQuintileNotMissing,
+    unknown_last::INTEGER AS EmployStatusMissing,
+    (NOT unknown_last)::INTEGER AS EmployStatusNotMissing,
+    (employed_last AND hours_unknown)::INTEGER AS WeekHoursWorkedMissing,
+    (employed_last AND NOT hours_unknown)::INTEGER AS WeekHoursWorkedNotMissing,
+    (employed_last AND NOT start_known)::INTEGER AS EmployStatusStartDateLastMissing,
+    (employed_last AND start_known)::INTEGER AS EmployStatusStartDateLastNotMissing,
+    1 AS AllReferrals,
+    employed_last::INTEGER AS AllEmployed,
+    (discharged AND access_date IS NOT NULL)::INTEGER AS ClosedReferralsWhoAccessed
+FROM joined
