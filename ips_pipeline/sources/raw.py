@@ -1,0 +1,75 @@
+"""Raw extracts: whatever a source holds, written as text to Parquet in batches, so that memory stays bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One raw extract: its Parquet file (every column text), its columns, and how many rows it has."""
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: int
+
+
+def as_text(value: Any) -> str | None:
+    """A value of any source as the text the standard's checks will see; None stays None.
+
+    Dates and timestamps are ISO (a timestamp to the second, with T and its offset when it has one), times hh:mm:ss, numbers
+    without exponent and whole numbers without a decimal point, truth values true and false, bytes hexadecimal.
+    """
+    match value:
+        case None | str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case datetime():
+            return value.isoformat(timespec="seconds")
+        case date():
+            return value.isoformat()
+        case time():
+            return value.isoformat(timespec="seconds")
+        case timedelta():
+            seconds = int(value.total_seconds())
+            return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+        case Decimal():
+            return format(value, "f")
+        case float():
+            return str(int(value)) if value.is_integer() else repr(value)
+        case bytes() | bytearray() | memoryview():
+            return bytes(value).hex()
+        case _:
+            return str(value)
+
+
+def write(path: Path, columns: Sequence[str], batches: Iterable[Sequence[Sequence[Any] | pa.Array]]) -> Fetched:
+    """Write batches (each a sequence of columns) to one Parquet file, every value as text. At most one batch is held at a time."""
+    schema = pa.schema([(name, pa.string()) for name in columns])
+    rows = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for batch in batches:
+            arrays = [_texts(values) for values in batch]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
+            rows += len(arrays[0]) if arrays else 0
+    path.chmod(0o600)
+    return Fetched(path, tuple(columns), rows)
+
+
+def _texts(values: Sequence[Any] | pa.Array) -> pa.Array:
+    if isinstance(values, pa.Array):
+        if pa.types.is_string(values.type):
+            return values
+        if pa.types.is_timestamp(values.type):
+            values = values.cast(pa.timestamp("us", values.type.tz), safe=False)
+        values = values.to_pylist()
+    return pa.array([as_text(value) for value in values], pa.string())
