@@ -1,5 +1,1 @@
 """From a trust's systems to the landing: adapters, the mapping of local columns and codes, and made-up trusts to try them on."""
-
-from ips_pipeline.sources.extract import extract
-
-__all__ = ["extract"]

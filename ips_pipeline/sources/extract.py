@@ -199,8 +199,9 @@ def _check_codes(connection: Connection, mapping: LocalMapping, provider: str, t
         if (codes.unmapped or mapping.unmapped_codes) == "keep":
             continue
         counted = (
-            f"WITH local AS (SELECT {mappings.origin_sql(column)} AS code {mappings.rows_sql(mapped)}), counted AS ("
-            f"SELECT code, count(*) AS rows, {mappings.code_lookup(codes, 'code')} IS NOT NULL AS known FROM local WHERE code IS NOT NULL GROUP BY code)"
+            f"WITH local AS (SELECT {mappings.origin_sql(column)} AS code {mappings.rows_sql(mapped)}),"
+            f" counted AS (SELECT code, count(*) AS rows, {mappings.code_lookup(codes, 'code')} IS NOT NULL AS known"
+            " FROM local WHERE code IS NOT NULL GROUP BY code)"
         )
         unmapped, lost, total = connection.execute(
             f"{counted} SELECT count(*) FILTER (NOT known), sum(rows) FILTER (NOT known), sum(rows) FROM counted"

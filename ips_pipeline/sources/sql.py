@@ -61,11 +61,11 @@ def _fetch_one(connection: sa.Connection, name: str, key: str, item: Input, bind
         # Bound with their types, so that each driver sends a date as a date.
         command = command.bindparams(**{parameter: bind[parameter] for parameter in BINDABLE if parameter in command.compile().params})
     with _faults(name, key):
-        result = connection.execution_options(stream_results=True, yield_per=batch_rows).execute(command)
+        result = connection.execute(command, execution_options={"stream_results": True, "max_row_buffer": batch_rows})
         columns = list(result.keys())
         if len({column.lower() for column in columns}) < len(columns):
             raise InputError(f"Source {name}, input {key}: the query gives two columns of the same name; give each its own with AS")
-        return raw.write(folder / f"{key}.parquet", columns, (list(zip(*rows, strict=True)) for rows in result.partitions() if rows))
+        return raw.write(folder / f"{key}.parquet", columns, (list(zip(*rows, strict=True)) for rows in result.partitions(batch_rows) if rows))
 
 
 def _engine(site: Site, name: str, source: SqlSource) -> sa.Engine:

@@ -124,7 +124,7 @@ def _database(path: Path, mapping: mappings.LocalMapping, records: Mapping[str, 
         for name, columns, rows in _tables("epr", mapping, records):
             connection.execute(f"CREATE TABLE {name} ({', '.join(columns)})")
             connection.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' for _ in columns)})", rows)
-        for index in ("referral (person_id)", "appointment (appt_date)", "intervention (appt_no)"):
+        for index in ("referral (person_id)", "person_address (person_id)", "appointment (appt_date)", "intervention (appt_no)"):
             connection.execute(f"CREATE INDEX ix_{index.split()[0]} ON {index}")
     path.chmod(0o600)
 
