@@ -6,6 +6,7 @@ values hold references and counts only, never a value of a patient.
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -15,15 +16,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ips_pipeline import measures, quality
-from ips_pipeline.errors import InputError, PublishError, RetryableError, SubmissionRejected
+from ips_pipeline import measures, quality, settings
+from ips_pipeline.errors import InputError, PublishError, RetryableError, SubmissionRejected, UsageError
 from ips_pipeline.measures import computation, steps
 from ips_pipeline.mhsds import standard
 from ips_pipeline.quality import validate as validation
 from ips_pipeline.quality.findings import Portal, period_days
-from ips_pipeline.settings import Site
+from ips_pipeline.quality.validate import Verdict
+from ips_pipeline.settings import Site, check_period
+from ips_pipeline.sources import madeup
 from ips_pipeline.sources.extract import extract as extract_month
 from ips_pipeline.store import stages
+from ips_pipeline.store.folders import discover
 
 Progress = Callable[[str], None]
 
@@ -132,9 +136,9 @@ def measure(site: Site, period: str) -> dict[str, Any]:
                 folders, site.reference, period, site.status, folder / "release", evidence=folder / "evidence", temporary=site.temporary
             )
 
+    evidence = stages.write(site.evidence(period), build, staging=site.staging, identity=identity, inputs=inputs)
     try:
-        evidence = stages.write(site.evidence(period), build, staging=site.staging, identity=identity, inputs=inputs)
-        release = stages.write(
+        published_now = stages.write(
             site.releases(period),
             lambda folder: _take_release(evidence, folder),
             staging=site.data / "releases" / ".staging",
@@ -147,33 +151,103 @@ def measure(site: Site, period: str) -> dict[str, Any]:
     return {
         "period": period,
         "evidence": evidence.identity,
-        "release": release.identity,
+        "release": published_now.identity,
         "submissions": facts["submissions"],
         "mhs116": facts["mhs116"],
         "not_evaluated": len(facts["not_evaluated"]),
-        "changed": release.changed,
+        "changed": published_now.changed,
     }
 
 
-def run(site: Site, period: str, providers: Sequence[str] | None = None, progress: Progress = lambda line: None) -> Summary:
-    """Extract and validate each provider of the site (or those named), then measure over all of them.
+def run(
+    site: Site, period: str, providers: Sequence[str] | None = None, *, since: str | None = None, progress: Progress = lambda line: None
+) -> Summary:
+    """Extract and validate each provider of the site (or those named), for the period or every month ``since`` then; measure the period.
 
-    A submission that is rejected as a file is reported in the summary and does not stop the others. Raises the first error of
-    any other kind.
+    A submission that is rejected as a file is kept in the summary and does not stop the others; an error of any other kind does.
     """
     summary = Summary()
-    for provider in providers or [provider.code for provider in site.providers]:
-        site.provider(provider)
-        progress(f"{period}  {provider}  extracting")
-        landed = extract(site, provider, period)
-        progress(f"{period}  {provider}  validating {landed['rows']:,} rows")
-        try:
-            summary.outcomes.append(validate(site, provider, period))
-        except SubmissionRejected as rejection:
-            summary.rejected.append({"provider": provider, "period": period, "message": str(rejection)})
+    chosen = [site.provider(code).code for code in providers] if providers else [provider.code for provider in site.providers]
+    for month in months_between(since or period, period):
+        for provider in chosen:
+            progress(f"{month}  {provider}  extracting")
+            landed = extract(site, provider, month)
+            progress(f"{month}  {provider}  validating {landed['rows']:,} rows")
+            try:
+                summary.outcomes.append(validate(site, provider, month))
+            except SubmissionRejected as rejection:
+                summary.rejected.append({"provider": provider, "period": month, "message": str(rejection)})
     progress(f"{period}  measuring")
     summary.release = measure(site, period)
     return summary
+
+
+def months_between(first: str, last: str) -> list[str]:
+    """The months from ``first`` to ``last``, both yyyy-mm and included. UsageError when they are the wrong way round."""
+    start, end = (standard.month_id(int(month[:4]), int(month[5:])) for month in (check_period(first), check_period(last)))
+    if start > end:
+        raise UsageError(f"The month {first} is after {last}; give the earlier one first")
+    return ["{:04d}-{:02d}".format(*standard.month_of(number)) for number in range(start, end + 1)]
+
+
+def published(site: Site, period: str, breakdown: str, measure_id: str = "MHS116") -> list[tuple[str, str, str]]:
+    """Level, its description and value as text, as published (suppressed and rounded) in the release in force for the month."""
+    held = release(site, period)
+    name = next(name for name in held.manifest["facts"]["files"] if name.startswith("publication/") and "_RAW_" not in name)
+    with (held.path / name).open(encoding="utf-8", newline="") as handle:
+        return [
+            (row["PRIMARY_LEVEL"], row["PRIMARY_LEVEL_DESCRIPTION"], row["MEASURE_VALUE"])
+            for row in csv.DictReader(handle)
+            if row["BREAKDOWN"] == breakdown and row["MEASURE_ID"] == measure_id
+        ]
+
+
+def release(site: Site, period: str) -> stages.Stage:
+    """The release in force for a month; InputError when there is none."""
+    held = stages.current(site.releases(period))
+    if held is None:
+        raise InputError(f"No release of {period} is in force; run that month first")
+    return held
+
+
+def make_up_site(out: Path) -> tuple[Site, list[str]]:
+    """Write the made-up trusts, their systems and settings under ``out``; gives the site and its months."""
+    out.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return settings.load(madeup.write_site(out / "site")), list(madeup.periods())
+
+
+def login(provider: str | None, submitter: str | None, period: str | None, uploaded: str) -> Portal:
+    """What the portal would know of an upload; None stands for what the header says."""
+    start, end = period_days(period) if period else (None, None)
+    return Portal(provider, submitter, start, end, uploaded)
+
+
+def validate_folders(
+    folders: Sequence[Path], reference: Path, out: Path, portal: Portal, *, edition: str = "published", gate: bool = False
+) -> list[Verdict]:
+    """Judge submission folders that lie anywhere: one writes into ``out``, several into ``out``/<folder name>.
+
+    Where two folders have the same name, the parent's name stands before it. Raises InputError for what cannot be read.
+    """
+    targets = [out] if len(folders) == 1 else _targets(folders, out)
+    return validation.validate(folders, reference, targets, [portal] * len(folders), edition=validation.edition_of(edition), gate=gate)
+
+
+def measure_folders(submissions: Path, reference: Path, period: str, status: str, out: Path) -> dict[str, Any]:
+    """Compute every measure over all provider-months under a folder, each taken as accepted; see ``measures.computation``."""
+    if not reference.is_dir():
+        raise InputError(f"The reference folder {reference} does not exist; give the folder that holds geography.csv and the other lists")
+    return computation.compute(discover(submissions, last=period), reference, period, status, out)
+
+
+def _targets(folders: Sequence[Path], out: Path) -> list[Path]:
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) == len(names):
+        return [out / name for name in names]
+    longer = [out / folder.resolve().parent.name / folder.resolve().name for folder in folders]
+    if len(set(longer)) < len(longer):
+        raise UsageError("Two of the folders have the same name and the same parent's name; validate them in separate calls")
+    return longer
 
 
 def _accepted(site: Site, period: str) -> dict[tuple[str, str], stages.Stage]:

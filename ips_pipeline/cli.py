@@ -1,0 +1,244 @@
+"""The command line: parse, call a flow, render. Errors are one line on standard error and an exit code per class."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from ips_pipeline import __version__
+from ips_pipeline.errors import IpsError, SubmissionRejected, UsageError
+
+if TYPE_CHECKING:
+    from ips_pipeline.flows import Summary
+    from ips_pipeline.settings import Site
+
+
+class _Month(click.ParamType[str]):
+    name = "yyyy-mm"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from ips_pipeline.settings import PERIOD
+
+        if not PERIOD.fullmatch(str(value)):
+            self.fail("write the reporting month as yyyy-mm, such as 2026-08", param, ctx)
+        return str(value)
+
+
+class _UploadTime(click.ParamType[str]):
+    name = "yyyy-mm-ddThh:mm:ss"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return datetime.strptime(str(value), "%Y-%m-%dT%H:%M:%S").isoformat()
+        except ValueError:
+            self.fail("write the upload time as yyyy-mm-ddThh:mm:ss", param, ctx)
+
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="ips")
+def ips() -> None:
+    """Individual Placement and Support: validate the MHSDS return, compute access and outcomes, publish.
+
+    Exit codes: 0 success; 2 wrong usage or settings; 11 a source or input cannot be read; 13 a submission is rejected as a file;
+    15 publishing failed; 20 a fault that may pass, worth trying again.
+    """
+
+
+@ips.command()
+@click.option("--out", type=_FOLDER, default=Path("demo-output"), show_default=True, help="Where the made-up site and its releases go.")
+@click.option("--airflow", is_flag=True, help="Let Airflow run the DAGs (embedded, no server) instead of calling the stages directly.")
+def demo(out: Path, airflow: bool) -> None:
+    """Run the whole pipeline on made-up trusts: extract, validate, measure, publish. No configuration, no server."""
+    from ips_pipeline import flows
+
+    screen = _Screen(sys.stdout)
+    screen.now("Making up trusts and their systems")
+    site, months = flows.make_up_site(out.resolve())
+    screen.say(f"{len(site.providers)} made-up trusts over {len(months)} months, in {_shown(site.file.parent)}")
+    if airflow:
+        _by_airflow(site.file, months[0], months[-1])
+    else:
+        _say_outcomes(screen, flows.run(site, months[-1], since=months[0], progress=screen.now))
+    _say_release(screen, site, months[-1])
+
+
+@ips.command()
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The site's SITE.toml.")
+@click.option("--period", type=_Month(), required=True, help="The reporting month.")
+@click.option("--provider", multiple=True, metavar="ODS", help="Only this provider (may be repeated); all of the site otherwise.")
+@click.option("--since", type=_Month(), help="Also extract and validate every month from this one on.")
+@click.option("--out", type=_FOLDER, help="The data directory, instead of the one in SITE.toml.")
+def run(config: Path, period: str, provider: tuple[str, ...], since: str | None, out: Path | None) -> None:
+    """Run a real site for a month: the same stages that the Airflow DAGs run."""
+    from ips_pipeline import flows, settings
+
+    if out is not None:
+        os.environ["IPS_DATA"] = str(out.resolve())
+    site = settings.load(config)
+    screen = _Screen(sys.stdout)
+    summary = flows.run(site, period, provider or None, since=since, progress=screen.now)
+    _say_outcomes(screen, summary)
+    _say_release(screen, site, period)
+    if summary.rejected:
+        raise SubmissionRejected(summary.rejected[0]["message"])
+
+
+@ips.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR [DIR …]")
+@click.option("--reference", type=_FOLDER, required=True, help="The reference folder; a list it lacks switches off the rules that need it.")
+@click.option("--out", type=_FOLDER, required=True, help="Where the reports go; one folder per DIR when there are several.")
+@click.option("--provider", metavar="ODS", help="Who is logged in to the portal.  [default: the header's provider]")
+@click.option("--submitter", metavar="ODS", help="Who sends the file.  [default: the provider]")
+@click.option("--period", type=_Month(), help="The period chosen at upload.  [default: the header's]")
+@click.option("--uploaded", type=_UploadTime(), help="The upload time.  [default: now]")
+@click.option("--edition", type=click.Choice(["published", "etos-6.0"]), default="published", show_default=True, help="Whose severities judge.")
+@click.option("--gate", is_flag=True, help="Also run the Great Expectations suites and record their verdict.")
+def validate(
+    folders: tuple[Path, ...],
+    reference: Path,
+    out: Path,
+    provider: str | None,
+    submitter: str | None,
+    period: str | None,
+    uploaded: str | None,
+    edition: str,
+    gate: bool,
+) -> None:
+    """Give the portal's verdict on submission folders before the portal sees them."""
+    from ips_pipeline import flows
+
+    login = flows.login(provider, submitter, period, uploaded or datetime.now().isoformat(timespec="seconds"))
+    verdicts = flows.validate_folders(folders, reference, out, login, edition=edition, gate=gate)
+    rejected = [verdict for verdict in verdicts if verdict.file_codes]
+    for verdict in verdicts if len(verdicts) <= 20 else rejected[:20]:
+        state = f"rejected as a file ({', '.join(verdict.file_codes)})" if verdict.file_codes else "accepted"
+        left = verdict.rows_submitted - verdict.rows_rejected
+        click.echo(f"{verdict.folder}: {state}; {left:,} of {verdict.rows_submitted:,} rows would be loaded; {verdict.findings:,} findings")
+    if len(verdicts) > 1:
+        click.echo(f"{len(verdicts):,} submissions, {len(rejected):,} rejected as a file; reports in {out}")
+    if rejected:
+        codes = ", ".join(rejected[0].file_codes)
+        raise SubmissionRejected(f"{rejected[0].folder} would be rejected as a file ({codes}); see {rejected[0].out / 'findings.csv'}")
+
+
+@ips.command()
+@click.option("--submissions", type=_FOLDER, required=True, help="Root of <provider>/<yyyy-mm> folders, each taken as accepted.")
+@click.option("--reference", type=_FOLDER, required=True, help="The reference folder; what lacks a file in it is reported as not evaluated.")
+@click.option("--period", type=_Month(), required=True, help="The reporting month; its window is the twelve months ending with it.")
+@click.option("--status", default="Performance", show_default=True, type=click.Choice(["Provisional", "Performance", "Final", "Adhoc"]))
+@click.option("--out", type=_FOLDER, required=True, help="Where the measures go.")
+def measures(submissions: Path, reference: Path, period: str, status: str, out: Path) -> None:
+    """Compute every measure over all providers and months under a folder."""
+    from ips_pipeline import flows
+
+    facts = flows.measure_folders(submissions, reference, period, status, out)
+    click.echo(f"{facts['submissions']:,} submissions up to {period}: MHS116 for England is {facts['mhs116']:,}; files in {out}")
+    lacking = Counter(name for item in facts["not_evaluated"] for name in item["needs"])
+    if lacking:
+        click.echo(f"Not evaluated for want of reference files: {', '.join(sorted(lacking))}", err=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point: run a command, answer every failure in one line, and exit with its code."""
+    os.umask(0o077)
+    try:
+        ips.main(args=arguments, prog_name="ips", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.exceptions.Exit as finished:
+        sys.exit(finished.exit_code)
+    except click.ClickException as wrong:
+        wrong.show()
+        sys.exit(UsageError.exit_code)
+    except IpsError as failure:
+        _complain(str(failure))
+        sys.exit(failure.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as surprise:  # noqa: BLE001 - the last guard: an unknown exception's text may quote a patient's value
+        frames = traceback.extract_tb(surprise.__traceback__)
+        _complain(
+            f"The pipeline failed unexpectedly: {type(surprise).__name__} at {Path(frames[-1].filename).name}:{frames[-1].lineno}. "
+            "Nothing was put in force; report this place in the code"
+        )
+        sys.exit(IpsError.exit_code)
+
+
+class _Screen:
+    """The terminal or the pipe. A terminal also gets one line about what is running now; a pipe gets only the results."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._live = stream.isatty()
+
+    def say(self, line: str) -> None:
+        self._erase()
+        print(line, file=self._stream, flush=True)
+
+    def now(self, line: str) -> None:
+        if self._live:
+            self._erase()
+            print(line, end="", file=self._stream, flush=True)
+
+    def _erase(self) -> None:
+        if self._live:
+            print("\r\x1b[K", end="", file=self._stream)
+
+
+def _say_outcomes(screen: _Screen, summary: Summary) -> None:
+    """One line per provider over all its months, and one per submission that was rejected as a file."""
+    for provider in dict.fromkeys(outcome["provider"] for outcome in summary.outcomes):
+        own = [outcome for outcome in summary.outcomes if outcome["provider"] == provider]
+        submitted, refused = (sum(outcome[key] for outcome in own) for key in ("rows_submitted", "rows_rejected"))
+        months = "1 month" if len(own) == 1 else f"{len(own)} months"
+        same = "" if any(outcome["changed"] for outcome in own) else "; nothing has changed since the last run"
+        screen.say(f"{provider}  {months} accepted: {submitted - refused:,} of {submitted:,} rows{same}")
+    for rejection in summary.rejected:
+        screen.say(rejection["message"])
+
+
+def _say_release(screen: _Screen, site: Site, period: str) -> None:
+    """MHS116 as published, for England and per provider, and where the files are."""
+    from ips_pipeline import flows
+
+    screen.say(f"\nMHS116, referrals that accessed IPS in the 12 months to {period} (as published: * is below 5, the rest to the nearest 5)")
+    for _, name, value in flows.published(site, period, "England"):
+        screen.say(f"  {value:>8}  {name} (exact)")
+    for code, name, value in flows.published(site, period, "Provider"):
+        screen.say(f"  {value:>8}  {code} {name}")
+    screen.say(f"\nRelease: {_shown(flows.release(site, period).path)}")
+    screen.say(f"Findings to correct (restricted): {_shown(site.restricted / 'findings')}")
+
+
+def _shown(path: Path) -> Path:
+    """A path relative to where the person is, when it lies below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _complain(message: str) -> None:
+    print("ips: " + " ".join(message.split()), file=sys.stderr)
+
+
+def _by_airflow(site: Path, first: str, last: str) -> None:
+    """Run the DAGs in a process of their own: Airflow is imported only by the code in dags/."""
+    home = Path(__file__).resolve().parents[1]
+    if not (home / "dags" / "local.py").is_file():
+        raise UsageError("The DAGs are not installed beside the package; run from a checkout of the project")
+    command = [sys.executable, "-m", "dags.local", "--site", str(site), "--from", first, "--to", last]
+    finished = subprocess.run(command, cwd=home, check=False)
+    if finished.returncode:
+        raise IpsError(f"Airflow could not run the demonstration (exit code {finished.returncode}); see the lines above")
