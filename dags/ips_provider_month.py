@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import CronTriggerTimetable, dag, get_current_context, task, task_group
+from airflow.sdk import dag, get_current_context, task, task_group
 
-from dags.ips_tasks import ACCEPTED, DEFAULT_ARGS, LONDON, guarded, month_of, period_param, site
+from dags.ips_tasks import ACCEPTED, DEFAULT_ARGS, LONDON, guarded, month_of, monthly, period_param, site
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import OutletEventAccessors
@@ -56,8 +56,7 @@ def provider_month(provider: str, period: str) -> None:
 
 
 @dag(
-    # The month before is submitted until about the 17th working day. The 8th leaves a week for late entries and a week to correct.
-    schedule=CronTriggerTimetable("0 5 8 * *", timezone=LONDON.key),
+    schedule=monthly(),
     start_date=datetime(2025, 4, 1, tzinfo=LONDON),
     catchup=False,
     max_active_runs=1,

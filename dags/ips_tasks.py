@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
-from airflow.sdk import Asset, Context, Param, Variable
+from airflow.sdk import Asset, Context, CronTriggerTimetable, Param, Variable
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 
 if TYPE_CHECKING:
@@ -49,6 +49,15 @@ class StageFailed(AirflowFailException):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def monthly() -> CronTriggerTimetable | None:
+    """When months are extracted: the cron expression in the environment variable IPS_SCHEDULE, by London's clock; empty: by hand only.
+
+    The month before is submitted until about the 17th working day. The 8th leaves a week for late entries and a week to correct.
+    """
+    cron = os.environ.get("IPS_SCHEDULE", "0 5 8 * *")
+    return CronTriggerTimetable(cron, timezone=LONDON.key) if cron else None
 
 
 def period_param(default: str) -> Param:

@@ -1,0 +1,1 @@
+"""Orchestration: what runs when. Nothing here computes anything."""

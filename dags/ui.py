@@ -1,0 +1,170 @@
+"""Start Airflow on this machine, for one person to open: API server, scheduler, DAG processor and triggerer on 127.0.0.1.
+
+    python -m dags.ui --site SITE.toml
+
+It keeps its metadata with the site's data, so the runs of ``python -m dags.local`` are there to see. Schedules are off: a run starts by
+hand, or by the events of another. Ctrl-C stops everything. For a service that others use, see docker-compose.yml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dags.local import environment
+from ips_pipeline import settings
+from ips_pipeline.errors import IpsError, RetryableError
+
+HOST = "127.0.0.1"
+USER = "admin"
+#: The API server comes first: a task that starts before it answers has nobody to report to.
+COMPONENTS: Sequence[Sequence[str]] = (
+    ("api-server", "--workers", "1"),
+    # Task logs are read from disk here; the log servers of these two would listen on every interface.
+    ("scheduler", "--skip-serve-logs"),
+    ("dag-processor",),
+    ("triggerer", "--skip-serve-logs"),
+)
+START_SECONDS = 90
+STOP_SECONDS = 20
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Start, say where to go, wait for Ctrl-C, stop. Returns 0, or the exit code of what went wrong."""
+    parser = argparse.ArgumentParser(prog="python -m dags.ui", description="Start Airflow with the IPS DAGs on this machine.")
+    parser.add_argument("--site", type=Path, required=True, help="the site's SITE.toml")
+    parser.add_argument("--port", type=int, default=8080, help="port on 127.0.0.1; another is taken when it is in use (default 8080)")
+    given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        site = settings.load(given.site)
+        home = site.data / "airflow"
+        os.umask(0o077)
+        home.mkdir(parents=True, exist_ok=True)
+        port = _free_port(given.port)
+        _serve(home, _environment(site, home, port), port)
+    except IpsError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\nAirflow has stopped.")
+    return 0
+
+
+def _serve(home: Path, variables: Mapping[str, str], port: int) -> None:
+    print("Starting Airflow (about half a minute) …", flush=True)
+    password = _password(Path(variables["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]))
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        if _start("db", ("db", "migrate"), home, variables).wait() != 0:
+            raise RetryableError(f"Airflow's metadata could not be prepared; see {home / 'ui-db.log'}")
+        for component, *options in COMPONENTS:
+            running[component] = _start(component, (component, *options), home, variables)
+            if component == "api-server":
+                _until(running, home, port, [])
+        _until(running, home, port, ["scheduler", "dag_processor", "triggerer"])
+        print(f"Airflow is at http://{HOST}:{port}  user {USER}  password {password}\nLogs are in {home}. Ctrl-C stops it.", flush=True)
+        while True:
+            _check(running, home)
+            time.sleep(1)
+    finally:
+        _stop(list(running.values()))
+
+
+def _environment(site: settings.Site, home: Path, port: int) -> dict[str, str]:
+    """This machine's environment, without foreign Airflow settings, and with those of a small server."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__") and name != "AIRFLOW_CONFIG"}
+    return {
+        **inherited,
+        **environment(site.file, home),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[1]), inherited.get("PYTHONPATH", "")])),
+        "AIRFLOW__API__HOST": HOST,
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{HOST}:{port}/execution/",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "ui-passwords.json"),
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "IPS_SCHEDULE": "",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+    }
+
+
+def _password(file: Path) -> str:
+    """The person's password: made once, kept in a file that only they can read."""
+    if not file.is_file():
+        file.write_text(json.dumps({USER: secrets.token_urlsafe(12)}) + "\n", encoding="utf-8")
+    return str(json.loads(file.read_text(encoding="utf-8"))[USER])
+
+
+def _start(name: str, command: Sequence[str], home: Path, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start one component in a session of its own, so that it can be stopped together with all it starts."""
+    with (home / f"ui-{name}.log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "airflow", *command], env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+def _until(running: Mapping[str, subprocess.Popen[bytes]], home: Path, port: int, wanted: Sequence[str]) -> None:
+    """Wait until the API server answers and reports the wanted components healthy."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        _check(running, home)
+        with contextlib.suppress(OSError, ValueError), urllib.request.urlopen(f"http://{HOST}:{port}/api/v2/monitor/health", timeout=5) as answer:
+            health = json.load(answer)
+            if all((health[component] or {}).get("status") == "healthy" for component in wanted):
+                return
+        time.sleep(0.5)
+    raise RetryableError(f"Airflow did not become healthy within {START_SECONDS} s; see the logs ui-*.log in {home}")
+
+
+def _check(running: Mapping[str, subprocess.Popen[bytes]], home: Path) -> None:
+    for component, process in running.items():
+        if process.poll() is not None:
+            raise RetryableError(f"Airflow's {component} ended by itself; see {home / f'ui-{component}.log'}")
+
+
+def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End every component and all it started: politely, then not."""
+    for signal_number, patience in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, 1)):
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal_number)
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline and any(_alive(process) for process in processes):
+            time.sleep(0.2)
+
+
+def _alive(process: subprocess.Popen[bytes]) -> bool:
+    """Whether anything of the component's group is left, its children included."""
+    process.poll()
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _free_port(wanted: int) -> int:
+    for port in (wanted, 0):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return int(probe.getsockname()[1])
+    raise RetryableError(f"No port is free on {HOST}; close something and run again")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
