@@ -56,6 +56,7 @@ DASHBOARD = (
     "measures/dashboard_employment",
     "measures/dashboard_row",
     "measures/dashboard_count",
+    "measures/dashboard_quantity",
 )
 PUBLISH = (
     "publish/level",

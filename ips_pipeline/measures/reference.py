@@ -17,9 +17,12 @@ _ALWAYS = (0, 99_999)
 
 @dataclass(frozen=True, slots=True)
 class _File:
+    """``total`` is a column to add up over the others: only the sums of the large population files are kept."""
+
     table: str
     columns: tuple[str, ...]
     whole_numbers: frozenset[str] = frozenset()
+    total: str | None = None
 
 
 #: File name without .csv -> the table it becomes. Columns are text unless they are whole numbers.
@@ -31,8 +34,8 @@ FILES: Mapping[str, _File] = {
     "commissioner_code_changes": _File("commissioner_code_change", ("OldSubICB", "NewSubICB")),
     "lsoa_imd2019": _File("lsoa_imd", ("LSOA2011", "IMDDecile2019")),
     "population_subicb": _File("population_subicb", ("SubICB_ONS", "Gender", "Age", "Population"), frozenset({"Age", "Population"})),
-    "population_lsoa": _File("population_lsoa", ("LSOA2011", "Gender", "Age", "Population"), frozenset({"Age", "Population"})),
-    "census2021_ethnicity": _File("census2021_ethnicity", ("SubICB_ONS", "Age", "Sex", "EthnicGroupCode", "Observation"), frozenset({"Observation"})),
+    "population_lsoa": _File("population_lsoa", ("LSOA2011", "Population"), frozenset({"Population"}), total="Population"),
+    "census2021_ethnicity": _File("census2021_ethnicity", ("EthnicGroupCode", "Observation"), frozenset({"Observation"}), total="Observation"),
 }
 
 
@@ -70,13 +73,12 @@ def _insert(connection: Connection, path: Path, file: _File, columns: tuple[str,
     if missing := [column for column in file.columns if column not in columns]:
         raise InputError(f"{path} has no column {missing[0]}; it needs {', '.join(file.columns)}")
     schema = "{" + ", ".join(f"{text_literal(column)}: 'VARCHAR'" for column in columns) + "}"
-    values = ", ".join(
-        f"CAST(nullif({identifier(column)}, '') AS {'BIGINT' if column in file.whole_numbers else 'VARCHAR'})" for column in file.columns
-    )
+    held = [f"CAST(nullif({identifier(column)}, '') AS {'BIGINT' if column in file.whole_numbers else 'VARCHAR'})" for column in file.columns]
+    values = ", ".join(f"sum({value})" if column == file.total else value for column, value in zip(file.columns, held, strict=True))
     try:
         connection.execute(
             f"INSERT INTO {identifier(file.table)} SELECT {values} FROM read_csv({text_literal(str(path.resolve()))}, columns = {schema},"
-            " header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"')"
+            f" header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"'){' GROUP BY ALL' if file.total else ''}"
         )
     except DuckError:
         raise InputError(f"{path} cannot be read as CSV, or holds text where a whole number belongs; export it again") from None

@@ -1,21 +1,24 @@
 -- The open GP registration that decides a person's sub-ICB in a month: of all records of the person, at any provider, the one with the highest
 -- RecordNumber that has an open registration with a practice. Two open registrations on that record both stay.
 -- Grain: one row per open registration on the deciding record. Keys: Person_ID, UniqMonthID, gp_row.
-WITH person AS (
-    SELECT DISTINCT Person_ID, UniqMonthID FROM ips_patient
-),
-record AS (
+-- Months in which a person has no IPS referral are here too; nothing reads them.
+WITH record AS (
     SELECT
-        person.Person_ID,
-        person.UniqMonthID,
+        patient.NHSNumber AS Person_ID,
+        submission.UniqMonthID,
         patient.submission,
         patient.LocalPatientID,
         submission.UniqSubmissionID * 1000000 + patient.row AS RecordNumber
     FROM MHS001MPI AS patient
     INNER JOIN submission ON submission.submission = patient.submission
-    INNER JOIN person
-        ON person.Person_ID = coalesce(patient.NHSNumber, submission.OrgIDProv || patient.LocalPatientID)
-        AND person.UniqMonthID = submission.UniqMonthID
+    WHERE patient.NHSNumber IN (SELECT NHSNumber FROM ips_patient)
+
+    UNION ALL
+
+    -- Without an NHS number nobody is known elsewhere.
+    SELECT Person_ID, UniqMonthID, submission, LocalPatientID, RecordNumber
+    FROM ips_patient
+    WHERE NHSNumber IS NULL
 ),
 open AS (
     SELECT

@@ -13,6 +13,7 @@ described AS (
         submission.OrgIDProv,
         submission.ReportingPeriodEndDate,
         submission.UniqSubmissionID * 1000000 + patient.row AS RecordNumber,
+        patient.NHSNumber,
         coalesce(patient.NHSNumber, submission.OrgIDProv || patient.LocalPatientID) AS Person_ID,
         TRY_CAST(patient.PersonBirthDate AS DATE) AS PersonBirthDate,
         patient.EthnicCategory,

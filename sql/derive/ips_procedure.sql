@@ -5,47 +5,48 @@
 --   coded      dashboard: the code exactly, blanks after it ignored, whatever the qualifier says.
 --   refused    the last qualifier is the refusal: shown as the reason a referral is not counted.
 -- Grain: one row per submission and contact that names an IPS code. Keys: submission, CareContactID.
+-- Each different expression is read once, however often it was recorded.
 WITH expression AS (
     SELECT
-        submission,
-        CareContactID,
-        split_part(Procedure, ':', 1) AS code,
+        Procedure,
+        replace(replace(split_part(Procedure, ':', 1), chr(10), ''), chr(13), '') AS code,
+        rtrim(split_part(Procedure, ':', 1), ' ') AS exact_code,
         CASE WHEN contains(Procedure, '=') THEN split_part(Procedure, '=', -1) END AS qualifier
     FROM MHS202CareActivity
     WHERE Procedure IS NOT NULL
+    GROUP BY Procedure
 ),
-read AS (
+numbered AS (
+    -- As a cast to a whole number reads text: blanks and control characters around it, a sign and decimals are allowed.
     SELECT
-        expression.submission,
-        expression.CareContactID,
-        expression.qualifier,
-        rtrim(expression.code, ' ') IN (SELECT code FROM code_group WHERE group_name = 'ips procedure') AS coded,
-        -- As a cast to a whole number reads it: blanks and control characters around it, a sign and decimals are allowed.
+        Procedure,
+        exact_code,
+        qualifier,
         CASE
-            WHEN regexp_full_match(expression.qualifier, '[\x00-\x20]*[+-]?[0-9]+([.][0-9]*)?[\x00-\x20]*')
-                THEN TRY_CAST(regexp_extract(expression.qualifier, '[+-]?[0-9]+') AS INTEGER)
+            WHEN regexp_full_match(code, '[\x00-\x20]*[+-]?[0-9]+([.][0-9]*)?[\x00-\x20]*')
+                THEN TRY_CAST(regexp_extract(code, '[+-]?[0-9]+') AS BIGINT)
+        END AS code_number,
+        CASE
+            WHEN regexp_full_match(qualifier, '[\x00-\x20]*[+-]?[0-9]+([.][0-9]*)?[\x00-\x20]*')
+                THEN TRY_CAST(regexp_extract(qualifier, '[+-]?[0-9]+') AS INTEGER)
         END AS qualifier_number
     FROM expression
-    WHERE
-        CASE
-            WHEN regexp_full_match(replace(replace(expression.code, chr(10), ''), chr(13), ''), '[\x00-\x20]*[+-]?[0-9]+([.][0-9]*)?[\x00-\x20]*')
-                THEN TRY_CAST(regexp_extract(replace(replace(expression.code, chr(10), ''), chr(13), ''), '[+-]?[0-9]+') AS BIGINT)
-        END IN (SELECT CAST(code AS BIGINT) FROM code_group WHERE group_name = 'ips procedure')
 ),
-judged AS (
+ips AS (
     SELECT
-        submission,
-        CareContactID,
-        coded,
-        qualifier_number IN (SELECT CAST(code AS INTEGER) FROM code_group WHERE group_name = 'refused') AS is_refusal,
-        qualifier
-    FROM read
+        Procedure,
+        qualifier IS NULL AS unqualified,
+        exact_code IN (SELECT code FROM code_group WHERE group_name = 'ips procedure') AS coded,
+        qualifier_number IN (SELECT CAST(code AS INTEGER) FROM code_group WHERE group_name = 'refused') AS is_refusal
+    FROM numbered
+    WHERE code_number IN (SELECT CAST(code AS BIGINT) FROM code_group WHERE group_name = 'ips procedure')
 )
 SELECT
-    submission,
-    CareContactID,
-    bool_or(qualifier IS NULL OR NOT coalesce(is_refusal, true)) AS counted,
-    bool_or(coded) AS coded,
-    bool_or(coalesce(is_refusal, false)) AS refused
-FROM judged
-GROUP BY submission, CareContactID
+    activity.submission,
+    activity.CareContactID,
+    bool_or(ips.unqualified OR NOT coalesce(ips.is_refusal, true)) AS counted,
+    bool_or(ips.coded) AS coded,
+    bool_or(coalesce(ips.is_refusal, false)) AS refused
+FROM MHS202CareActivity AS activity
+INNER JOIN ips ON ips.Procedure = activity.Procedure
+GROUP BY activity.submission, activity.CareContactID

@@ -1,7 +1,12 @@
 -- MHSPOPALL: the population that MHS116a divides by. Resident England, all ages; ethnicity from Census 2021, deprivation from small-area estimates.
 -- The published table holds it as a 32-bit number, so populations above 16,777,216 are rounded before anything is divided by them.
 -- Grain: one row per breakdown and level. Keys: breakdown, level.
-WITH counted AS (
+WITH by_age AS (
+    SELECT Age, sum(Population) AS people
+    FROM population_subicb
+    GROUP BY Age
+),
+counted AS (
     SELECT 'england' AS breakdown, 'England' AS level, Population AS people
     FROM population_subicb
 
@@ -13,11 +18,11 @@ WITH counted AS (
 
     UNION ALL
 
-    SELECT 'age_band' AS breakdown, band.level, population_subicb.Population AS people
-    FROM population_subicb
+    SELECT 'age_band' AS breakdown, band.level, by_age.people
+    FROM by_age
     INNER JOIN band
         ON band.class = 'age band'
-        AND population_subicb.Age BETWEEN band.lowest AND band.highest
+        AND by_age.Age BETWEEN band.lowest AND band.highest
 
     UNION ALL
 
