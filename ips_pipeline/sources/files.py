@@ -48,7 +48,7 @@ def _fetch_one(name: str, home: Path, key: str, item: Input, period: str, provid
         return raw.write(folder / f"{key}.parquet", columns, chain.from_iterable(batches for _, batches in readers))
     except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error):
         listed = paths[0] if len(paths) == 1 else home / pattern
-        raise InputError(f"Source {name}, input {key}: {listed} cannot be read; check its encoding, its delimiter and that it is complete") from None
+        raise InputError(f"Source {name}, input {key}: {listed} cannot be read; check its encoding, its delimiter, and that it is complete") from None
 
 
 def _open(path: Path, item: Input) -> tuple[Sequence[str], Iterator[Sequence[pa.Array]]]:
@@ -59,7 +59,15 @@ def _open(path: Path, item: Input) -> tuple[Sequence[str], Iterator[Sequence[pa.
     encoding = "utf-8-sig" if item.encoding == "utf8" else item.encoding
     with path.open(encoding=encoding, newline="") as handle:
         columns = next(csv.reader(handle, delimiter=item.delimiter), [])
+    if _has_open_quote(path):
+        raise csv.Error("a quote is not closed")
     return columns, _csv_batches(path, columns, item)
+
+
+def _has_open_quote(path: Path) -> bool:
+    """Whether the file ends inside quotes, as a torn export does; the reader would take the rest of the file for one value."""
+    with path.open("rb") as handle:
+        return sum(block.count(b'"') for block in iter(lambda: handle.read(_BLOCK_BYTES), b"")) % 2 == 1
 
 
 def _csv_batches(path: Path, columns: Sequence[str], item: Input) -> Iterator[Sequence[pa.Array]]:

@@ -345,7 +345,7 @@ def _first_error(error: ValidationError) -> str:
             return f"{place} is missing; add it"
         case "value_error":
             return f"{place}: {str(first['msg']).removeprefix('Value error, ')}"
-        case "string_type":
+        case "string_type" | "model_type":
             return f"{place} must be text; put it in quotes (an unquoted 01 or No is not text in YAML)"
         case _:
             message = str(first["msg"])

@@ -97,7 +97,7 @@ def _read_only_sqlite(site: Site, name: str, url: sa.URL) -> sa.URL:
     path = site.file.parent / (url.database or "")
     if not path.is_file():
         raise InputError(f"Source {name}: there is no database file {path}; correct the url in {site.file}")
-    return sa.URL.create(url.drivername, database=f"file:{path}", query={"mode": "ro", "uri": "true"})
+    return sa.URL.create(url.drivername, database=f"file:{path}", query={**url.query, "mode": "ro", "uri": "true"})
 
 
 def _url(site: Site, name: str, source: SqlSource) -> sa.URL:

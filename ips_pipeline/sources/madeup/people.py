@@ -466,7 +466,7 @@ class _Writer:
             "CareProfLocalID": self.rng.choice(self.staff) if self._chance(0.5) else None,
         }
         if chance < 0.08:
-            record |= {"FindSchemeInUse": "04", "Finding": "444896000"}
+            record |= {"FindSchemeInUse": "04", "Finding": "35489007"}
         elif chance < 0.12:
             record |= {"Observation": "27113001", "ObsValue": str(self.rng.randint(50, 110)), "UnitofMeasurement_UCUM": "kg"}
         else:
