@@ -6,6 +6,7 @@ import calendar
 import hashlib
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +14,7 @@ from typing import Any
 
 from ips_pipeline.errors import InputError, IpsError, RetryableError, UsageError
 from ips_pipeline.mhsds import standard
-from ips_pipeline.settings import Site, SqlSource, check_period, near
+from ips_pipeline.settings import Provider, Site, SqlSource, check_period, near
 from ips_pipeline.sources import files, raw, sql
 from ips_pipeline.sources import mapping as mappings
 from ips_pipeline.sources.mapping import LocalMapping
@@ -22,6 +23,30 @@ from ips_pipeline.store.duck import Connection, DuckError, identifier, safe_erro
 
 #: Local codes that a message names; the rest are counted.
 _CODES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One provider's month to extract: where it comes from, how it maps, and the facts of the run."""
+
+    site: Site
+    provider: Provider
+    mapping: LocalMapping
+    period: str
+    first: date
+    last: date
+    as_of: datetime
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What a mapping may ask for, as text."""
+        return {
+            "provider": self.provider.code,
+            "submitter": self.provider.submitter,
+            "period_start": self.first.isoformat(),
+            "period_end": self.last.isoformat(),
+            "as_of": self.as_of.isoformat(),
+        }
 
 
 def extract(site: Site, provider: str, period: str) -> stages.Stage:
@@ -34,121 +59,102 @@ def extract(site: Site, provider: str, period: str) -> stages.Stage:
     Raises UsageError for settings or a mapping that cannot be followed, InputError when a source or a code in it cannot be
     read, RetryableError when the source does not answer.
     """
-    check_period(period)
-    about = site.provider(provider)
-    mapping = mappings.load(about.mapping)
-    if lacking := mappings.check(mapping).missing_required:
-        raise UsageError(f"The mapping {mapping.file} lacks {', '.join(lacking)}, without which every submission is rejected; map it")
-    _check_inputs(site, about.source, mapping)
-    start, end = _days(period)
-    as_of = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
-    parameters = {
-        "provider": provider,
-        "submitter": about.submitter,
-        "period_start": start.isoformat(),
-        "period_end": end.isoformat(),
-        "as_of": as_of.isoformat(),
-    }
+    job = _job(site, provider, period)
     try:
         for zone in (site.restricted, site.temporary):
             zone.mkdir(parents=True, exist_ok=True, mode=0o700)
             zone.chmod(0o700)
         with TemporaryDirectory(prefix="extract-", dir=site.temporary) as work:
-            fetched_folder, mapped_folder, named_folder = (Path(work) / part for part in ("fetched", "mapped", "named"))
-            for folder in (fetched_folder, mapped_folder, named_folder):
-                folder.mkdir(mode=0o700)
-            fetched = _fetch(site, about.source, mapping, period, start, end, provider, fetched_folder)
-            tables, hashes = _map(site, mapping, provider, fetched, parameters, mapped_folder, named_folder)
-            inputs = {
-                "provider": provider,
-                "period": period,
-                "standard": standard.load().version,
-                "mapping": stages.identity_of(mapping.content()),
-                "queries": {key: _query_hash(item) for key, item in sorted(mapping.inputs.items())},
-            }
-            facts = {
-                "as_of": as_of.isoformat() + "Z",
-                "rows": sum(tables.values()),
-                "tables": tables,
-                "fetched": {key: item.rows for key, item in sorted(fetched.items())},
-            }
-
-            def build(folder: Path) -> Mapping[str, Any]:
-                for path in sorted(mapped_folder.iterdir()):
-                    shutil.move(path, folder / path.name)
-                return facts
-
-            return stages.write(
-                site.landing(provider, period),
-                build,
-                staging=site.staging,
-                identity=stages.identity_of({**inputs, "content": hashes}),
-                inputs=inputs,
-            )
+            return _land(job, Path(work))
     except OSError as error:
         raise stages.storage_error(error, site.restricted) from None
 
 
-def _fetch(site: Site, name: str, mapping: LocalMapping, period: str, start: date, end: date, provider: str, folder: Path) -> dict[str, raw.Fetched]:
-    source = site.sources[name]
+def _job(site: Site, provider: str, period: str) -> _Job:
+    """Check all that can be checked before a source is opened."""
+    year, month = map(int, check_period(period).split("-"))
+    about = site.provider(provider)
+    mapping = mappings.load(about.mapping)
+    if lacking := mappings.check(mapping).missing_required:
+        raise UsageError(f"The mapping {mapping.file} lacks {', '.join(lacking)}, without which every submission is rejected; map it")
+    database = isinstance(site.sources[about.source], SqlSource)
+    for key, item in mapping.inputs.items():
+        if (item.file is None) != database:
+            wanted = "a query or a table" if database else "a file"
+            raise UsageError(f"The mapping {mapping.file}, input {key}: the source {about.source} needs {wanted}; correct it")
+    last = date(year, month, calendar.monthrange(year, month)[1])
+    return _Job(site, about, mapping, period, last.replace(day=1), last, datetime.now(UTC).replace(microsecond=0, tzinfo=None))
+
+
+def _land(job: _Job, work: Path) -> stages.Stage:
+    """Fetch and map inside ``work``, then put the tables on the landing shelf."""
+    fetched_folder, mapped_folder, naming_folder = (work / part for part in ("fetched", "mapped", "naming"))
+    for folder in (fetched_folder, mapped_folder, naming_folder):
+        folder.mkdir(mode=0o700)
+    fetched = _fetch(job, fetched_folder)
+    rows = _map(job, fetched, mapped_folder, naming_folder)
+    # A table that holds the time of the extract is named by its twin without it.
+    hashes = {name: stages.file_hash(twin if (twin := naming_folder / f"{name}.parquet").exists() else mapped_folder / twin.name) for name in rows}
+    inputs = {
+        "provider": job.provider.code,
+        "period": job.period,
+        "standard": standard.load().version,
+        "mapping": stages.identity_of(job.mapping.content()),
+        "queries": {key: _query_hash(item) for key, item in sorted(job.mapping.inputs.items())},
+    }
+
+    def build(folder: Path) -> Mapping[str, Any]:
+        for path in sorted(mapped_folder.iterdir()):
+            shutil.move(path, folder / path.name)
+        return {
+            "as_of": job.as_of.isoformat() + "Z",
+            "rows": sum(rows.values()),
+            "tables": rows,
+            "fetched": {key: item.rows for key, item in sorted(fetched.items())},
+        }
+
+    identity = stages.identity_of({**inputs, "content": hashes})
+    return stages.write(job.site.landing(job.provider.code, job.period), build, staging=job.site.staging, identity=identity, inputs=inputs)
+
+
+def _fetch(job: _Job, folder: Path) -> dict[str, raw.Fetched]:
+    name = job.provider.source
+    source = job.site.sources[name]
     if isinstance(source, SqlSource):
-        bind = {"period_start": start, "period_end": end, "provider": provider}
-        return sql.fetch(site, name, source, mapping.inputs, bind, folder)
-    return files.fetch(name, source, mapping.inputs, period, provider, folder)
+        bind = {"period_start": job.first, "period_end": job.last, "provider": job.provider.code}
+        return sql.fetch(job.site, name, job.mapping.inputs, bind=bind, folder=folder)
+    return files.fetch(name, source, job.mapping.inputs, fill={"period": job.period, "provider": job.provider.code}, folder=folder)
 
 
-def _map(
-    site: Site,
-    mapping: LocalMapping,
-    provider: str,
-    fetched: Mapping[str, raw.Fetched],
-    parameters: Mapping[str, str],
-    mapped_folder: Path,
-    named_folder: Path,
-) -> tuple[dict[str, int], dict[str, str]]:
-    """Write the tables of the standard; rows per table, and the hash of each table's content without the time of the extract."""
-    known = standard.load()
-    rows: dict[str, int] = {}
-    hashes: dict[str, str] = {}
-    folders = [item.path.parent for item in fetched.values()]
+def _map(job: _Job, fetched: Mapping[str, raw.Fetched], mapped_folder: Path, naming_folder: Path) -> dict[str, int]:
+    """Write the tables of the standard, and beside them those that hold the time of the extract without it; rows per table."""
+    mapping, rows = job.mapping, {}
+    folders = {item.path.parent for item in fetched.values()}
     with session(
-        read=sorted(set(folders)), write=[mapped_folder, named_folder], temporary=site.temporary, memory_limit=site.options.memory_limit
+        read=sorted(folders), write=[mapped_folder, naming_folder], temporary=job.site.temporary, memory_limit=job.site.options.memory_limit
     ) as connection:
-        for name, value in parameters.items():
+        for name, value in job.parameters.items():
             connection.execute(f"SET VARIABLE {name} = {text_literal(value)}")
         for key, item in fetched.items():
             connection.execute(f"CREATE VIEW {identifier(key)} AS FROM read_parquet({text_literal(str(item.path))})")
         for table in sorted(mapping.tables):
-            name = known.table(table).name
+            name = standard.load().table(table).name
             _check_columns(mapping, table, fetched)
             _check_expressions(connection, mapping, table)
-            _check_codes(connection, mapping, provider, table)
-            target = mapped_folder / f"{name}.parquet"
-            rows[name] = _copy(connection, mapping, table, target, mappings.select(mapping, table))
-            timed = any(column.parameter == "as_of" for column in mapping.tables[table].columns.values())
-            if timed:
-                # What names the landing must not depend on when it was taken.
-                target = named_folder / target.name
-                _copy(connection, mapping, table, target, mappings.select(mapping, table, blank=frozenset({"as_of"})))
-            hashes[name] = stages.file_hash(target)
-    return rows, hashes
+            _check_codes(connection, job, table)
+            rows[name] = _copy(connection, mapping, table, mapped_folder / f"{name}.parquet")
+            if any(column.parameter == "as_of" for column in mapping.tables[table].columns.values()):
+                _copy(connection, mapping, table, naming_folder / f"{name}.parquet", blank=frozenset({"as_of"}))
+    return rows
 
 
-def _copy(connection: Connection, mapping: LocalMapping, table: str, target: Path, query: str) -> int:
+def _copy(connection: Connection, mapping: LocalMapping, table: str, target: Path, *, blank: frozenset[mappings.Parameter] = frozenset()) -> int:
+    query = mappings.select(mapping, table, blank=blank)
     try:
         written = connection.execute(f"COPY ({query}) TO {text_literal(str(target))} (FORMAT parquet, COMPRESSION zstd)").fetchone()
     except DuckError as error:
         raise _value_fault(connection, mapping, table, error) from None
     return int(written[0]) if written else 0
-
-
-def _check_inputs(site: Site, name: str, mapping: LocalMapping) -> None:
-    """Each input must be of a kind that the provider's source can give."""
-    database = isinstance(site.sources[name], SqlSource)
-    for key, item in mapping.inputs.items():
-        if (item.file is None) != database:
-            wanted = "a query or a table" if database else "a file"
-            raise UsageError(f"The mapping {mapping.file}, input {key}: the source {name} needs {wanted}; correct it")
 
 
 def _check_columns(mapping: LocalMapping, table: str, fetched: Mapping[str, raw.Fetched]) -> None:
@@ -185,13 +191,13 @@ def _check_expressions(connection: Connection, mapping: LocalMapping, table: str
             ) from None
 
 
-def _check_codes(connection: Connection, mapping: LocalMapping, provider: str, table: str) -> None:
+def _check_codes(connection: Connection, job: _Job, table: str) -> None:
     """Refuse local codes that have no national one, unless the mapping lets them pass.
 
     Codes are shown only where most rows of the column do have a national code: otherwise the column is probably not one of
     codes, and its values may be a patient's.
     """
-    mapped = mapping.tables[table]
+    mapping, mapped = job.mapping, job.mapping.tables[table]
     for element, column in mapped.columns.items():
         if column.codes is None:
             continue
@@ -215,7 +221,7 @@ def _check_codes(connection: Connection, mapping: LocalMapping, provider: str, t
             ).fetchall()
             shown = ": " + ", ".join(f"{code} ({rows})" for code, rows in most) + (", …" if unmapped > _CODES_SHOWN else "")
         raise InputError(
-            f"{_place(mapping, table, element)}, provider {provider}: {unmapped} local codes have no national code,"
+            f"{_place(mapping, table, element)}, provider {job.provider.code}: {unmapped} local codes have no national code,"
             f" in {lost} of {total} rows{shown}; add them to codes.{column.codes}, or write unmapped: keep"
         )
 
@@ -243,8 +249,3 @@ def _place(mapping: LocalMapping, table: str, element: str | None) -> str:
 def _query_hash(item: mappings.Input) -> str:
     written = item.query or item.table or item.file or ""
     return hashlib.sha256(written.encode()).hexdigest()[:16]
-
-
-def _days(period: str) -> tuple[date, date]:
-    year, month = int(period[:4]), int(period[5:])
-    return date(year, month, 1), date(year, month, calendar.monthrange(year, month)[1])

@@ -21,34 +21,39 @@ _BATCH_ROWS = 20_000
 _BLOCK_BYTES = 8 << 20
 
 
-def fetch(name: str, source: FilesSource, inputs: Mapping[str, Input], period: str, provider: str, folder: Path) -> dict[str, raw.Fetched]:
+def fetch(name: str, source: FilesSource, inputs: Mapping[str, Input], *, fill: Mapping[str, str], folder: Path) -> dict[str, raw.Fetched]:
     """Fetch every input into ``folder`` as one Parquet file of text.
 
-    ``{period}`` and ``{provider}`` in an input's path are filled in; a path with * may fit several files, read in order of name,
-    which must then have the same columns. Raises InputError when a file is missing or cannot be read.
+    ``fill`` holds what stands for ``{period}`` and ``{provider}`` in an input's path; a path with * may fit several files, read
+    in order of name, which must then have the same columns. Raises InputError when a file is missing or cannot be read.
     """
     if not source.folder.is_dir():
         raise InputError(f"Source {name}: the folder {source.folder} does not exist or cannot be read; check that it is mounted")
-    return {key: _fetch_one(name, source.folder, key, item, period, provider, folder) for key, item in sorted(inputs.items())}
+    fetched = {}
+    for key, item in sorted(inputs.items()):
+        pattern = item.file or ""
+        for word, value in fill.items():
+            pattern = pattern.replace(f"{{{word}}}", value)
+        fetched[key] = _fetch_one(f"Source {name}, input {key}", source.folder, pattern, item, folder / f"{key}.parquet")
+    return fetched
 
 
-def _fetch_one(name: str, home: Path, key: str, item: Input, period: str, provider: str, folder: Path) -> raw.Fetched:
-    pattern = (item.file or "").replace("{period}", period).replace("{provider}", provider)
+def _fetch_one(where: str, home: Path, pattern: str, item: Input, target: Path) -> raw.Fetched:
     paths = sorted(path for path in home.glob(pattern) if path.is_file())
     if not paths:
-        raise InputError(f"Source {name}, input {key}: there is no file {home / pattern}; check that the export ran, or correct the mapping")
+        raise InputError(f"{where}: there is no file {home / pattern}; check that the export ran, or correct the mapping")
     try:
         readers = [_open(path, item) for path in paths]
         columns = readers[0][0]
         for path, (others, _) in zip(paths, readers, strict=True):
             if list(others) != list(columns):
-                raise InputError(f"Source {name}, input {key}: {path} has other columns than {paths[0]}; export them alike")
+                raise InputError(f"{where}: {path} has other columns than {paths[0]}; export them alike")
         if len({column.lower() for column in columns}) < len(columns):
-            raise InputError(f"Source {name}, input {key}: {paths[0]} has two columns of the same name; rename one")
-        return raw.write(folder / f"{key}.parquet", columns, chain.from_iterable(batches for _, batches in readers))
+            raise InputError(f"{where}: {paths[0]} has two columns of the same name; rename one")
+        return raw.write(target, columns, chain.from_iterable(batches for _, batches in readers))
     except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error):
         listed = paths[0] if len(paths) == 1 else home / pattern
-        raise InputError(f"Source {name}, input {key}: {listed} cannot be read; check its encoding, its delimiter, and that it is complete") from None
+        raise InputError(f"{where}: {listed} cannot be read; check its encoding, its delimiter, and that it is complete") from None
 
 
 def _open(path: Path, item: Input) -> tuple[Sequence[str], Iterator[Sequence[pa.Array]]]:

@@ -168,7 +168,7 @@ def load(path: Path) -> LocalMapping:
     """Read and check a mapping. Raises UsageError, one line, for anything the standard or the mapping itself does not know."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - a safe loader, the quick one where there is one
     except (OSError, UnicodeDecodeError):
         raise UsageError(f"The mapping {path} cannot be read; check the path in SITE.toml") from None
     except yaml.YAMLError as error:

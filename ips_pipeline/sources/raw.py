@@ -22,7 +22,7 @@ class Fetched:
     rows: int
 
 
-def as_text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:  # noqa: PLR0911 - one line per type
     """A value of any source as the text the standard's checks will see; None stays None.
 
     Dates and timestamps are ISO (a timestamp to the second, with T and its offset when it has one), times hh:mm:ss, numbers

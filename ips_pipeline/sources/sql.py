@@ -27,22 +27,48 @@ _AIRFLOW_TYPES = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+ps
 #: SQLSTATE classes that may pass by themselves: connection, lock and deadlock, out of resources, shut-down, system error.
 _PASSING = ("08", "40", "53", "55", "57", "58")
 
-_NO_LOGIN = re.compile(r"authentication failed|access denied|login failed|no password supplied|ora-01017", re.IGNORECASE)
-_NO_DATABASE = re.compile(r"database .* does not exist|unknown database|cannot open database", re.IGNORECASE)
-_LOCKED = re.compile(r"database( table)? is locked|deadlock|lock wait timeout", re.IGNORECASE)
+#: Faults that drivers tell in words or by SQLSTATE, at any time; the words are looked at and never shown.
+_TOLD_FAULTS: tuple[tuple[re.Pattern[str], tuple[str, ...], type[IpsError], str], ...] = (
+    (
+        re.compile(r"authentication failed|access denied|login failed|no password supplied|ora-01017", re.IGNORECASE),
+        ("28",),
+        InputError,
+        "the database refused the login; check the user and password that SITE.toml refers to",
+    ),
+    (
+        re.compile(r"database .* does not exist|unknown database|cannot open database", re.IGNORECASE),
+        ("3D",),
+        InputError,
+        "the server has no database of that name; check the url that SITE.toml refers to",
+    ),
+    (
+        re.compile(r"database( table)? is locked|deadlock|lock wait timeout", re.IGNORECASE),
+        ("40P01", "55P03"),
+        RetryableError,
+        "the database is locked by another process; run again when it has finished",
+    ),
+)
 
 
-def fetch(site: Site, name: str, source: SqlSource, inputs: Mapping[str, Input], bind: Mapping[str, Any], folder: Path) -> dict[str, raw.Fetched]:
+def fetch(site: Site, name: str, inputs: Mapping[str, Input], *, bind: Mapping[str, Any], folder: Path) -> dict[str, raw.Fetched]:
     """Fetch every input from the database into ``folder``, all in one read-only transaction.
 
-    ``name`` is the source's name in SITE.toml, for messages; ``bind`` holds the values of BINDABLE. Raises RetryableError when
+    ``name`` is the source's name in SITE.toml; ``bind`` holds the values of BINDABLE. Raises RetryableError when
     the database does not answer or drops out, InputError when it refuses the login or a query, UsageError for a bad URL or a
     missing driver.
     """
+    source = site.sources[name]
+    if not isinstance(source, SqlSource):
+        raise UsageError(f"Source {name} of {site.file} is not a database")
     engine = _engine(site, name, source)
     try:
         with _connection(engine, name) as connection:
-            return {key: _fetch_one(connection, name, key, item, bind, folder, source.batch_rows) for key, item in sorted(inputs.items())}
+            fetched = {}
+            for key, item in sorted(inputs.items()):
+                with _faults(name, key):
+                    result = connection.execute(_bound(item, bind), execution_options={"stream_results": True, "max_row_buffer": source.batch_rows})
+                    fetched[key] = _write(result, f"Source {name}, input {key}", folder / f"{key}.parquet", source.batch_rows)
+            return fetched
     finally:
         engine.dispose()
 
@@ -55,17 +81,19 @@ def statement(item: Input) -> sa.Executable:
     return sa.select(sa.text("*")).select_from(sa.table(table, schema=schema or None))
 
 
-def _fetch_one(connection: sa.Connection, name: str, key: str, item: Input, bind: Mapping[str, Any], folder: Path, batch_rows: int) -> raw.Fetched:
+def _bound(item: Input, bind: Mapping[str, Any]) -> sa.Executable:
+    """The statement with the parameters it binds, typed, so that each driver sends a date as a date."""
     command = statement(item)
     if isinstance(command, sa.TextClause):
-        # Bound with their types, so that each driver sends a date as a date.
         command = command.bindparams(**{parameter: bind[parameter] for parameter in BINDABLE if parameter in command.compile().params})
-    with _faults(name, key):
-        result = connection.execute(command, execution_options={"stream_results": True, "max_row_buffer": batch_rows})
-        columns = list(result.keys())
-        if len({column.lower() for column in columns}) < len(columns):
-            raise InputError(f"Source {name}, input {key}: the query gives two columns of the same name; give each its own with AS")
-        return raw.write(folder / f"{key}.parquet", columns, (list(zip(*rows, strict=True)) for rows in result.partitions(batch_rows) if rows))
+    return command
+
+
+def _write(result: sa.CursorResult[Any], where: str, path: Path, batch_rows: int) -> raw.Fetched:
+    columns = list(result.keys())
+    if len({column.lower() for column in columns}) < len(columns):
+        raise InputError(f"{where}: the query gives two columns of the same name; give each its own with AS")
+    return raw.write(path, columns, (list(zip(*rows, strict=True)) for rows in result.partitions(batch_rows)))
 
 
 def _engine(site: Site, name: str, source: SqlSource) -> sa.Engine:
@@ -156,12 +184,9 @@ def _faults(name: str, key: str | None) -> Iterator[None]:
 def _safe(error: exc.DBAPIError, name: str, key: str | None) -> IpsError:
     text = str(error.orig)
     state = str(getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or "")
-    if _NO_LOGIN.search(text) or state.startswith("28"):
-        return InputError(f"Source {name}: the database refused the login; check the user and password that SITE.toml refers to")
-    if _NO_DATABASE.search(text) or state.startswith("3D"):
-        return InputError(f"Source {name}: the server has no database of that name; check the url that SITE.toml refers to")
-    if _LOCKED.search(text):
-        return RetryableError(f"Source {name}: the database is locked by another process; run again when it has finished")
+    for words, states, kind, advice in _TOLD_FAULTS:
+        if words.search(text) or state.startswith(states):
+            return kind(f"Source {name}: {advice}")
     if key is None:
         return RetryableError(f"Source {name}: the database does not answer; check that it is running and can be reached, then run again")
     if error.connection_invalidated or state.startswith(_PASSING):

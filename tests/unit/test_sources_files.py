@@ -23,7 +23,9 @@ from ips_pipeline.sources.mapping import Input
 def fetch(folder: Path, item: Input) -> raw.Fetched:
     target = folder / "fetched"
     target.mkdir(exist_ok=True)
-    return files.fetch("exports", FilesSource(kind="files", folder=folder), {"visit": item}, "2026-08", "RXX", target)["visit"]
+    return files.fetch(
+        "exports", FilesSource(kind="files", folder=folder), {"visit": item}, fill={"period": "2026-08", "provider": "RXX"}, folder=target
+    )["visit"]
 
 
 def test_csv_keeps_every_value_as_it_was_written(tmp_path: Path) -> None:
@@ -111,7 +113,7 @@ def test_what_cannot_be_read_is_told_without_a_value(tmp_path: Path, name: str, 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     source = FilesSource(kind="files", folder=tmp_path / "none")
     with pytest.raises(InputError, match="does not exist"):
-        files.fetch("exports", source, {}, "2026-08", "RXX", tmp_path)
+        files.fetch("exports", source, {}, fill={}, folder=tmp_path)
 
 
 _cells = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n"))

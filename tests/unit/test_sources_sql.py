@@ -38,7 +38,7 @@ def site(folder: Path, source: SqlSource) -> Site:
 def fetch(folder: Path, source: SqlSource, **inputs: Input) -> dict[str, raw.Fetched]:
     target = folder / "fetched"
     target.mkdir(exist_ok=True)
-    return sql.fetch(site(folder, source), "epr", source, inputs, BIND, target)
+    return sql.fetch(site(folder, source), "epr", inputs, bind=BIND, folder=target)
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ class TestUrls:
         (tmp_path / "secrets/epr_password").write_text("p@ss:word\n")
         source = SqlSource(kind="sql", url="postgresql+psycopg://reader@db/epr", password=Reference(file="epr_password"))
         url = sql._url(site(tmp_path, source), "epr", source)
-        assert url.password == "p@ss:word"
+        assert url.password == "p@ss:word"  # noqa: S105 - the test's own
         assert "p@ss" not in str(url)
 
     @pytest.mark.parametrize("written", ["hunter2", "nosuch://reader:hunter2@db/epr", "postgresql+nosuch://reader:hunter2@db/epr"])
@@ -178,7 +178,7 @@ class TestUrls:
         assert "hunter2" not in str(caught.value)
 
 
-class _Fault(Exception):
+class _DriverError(Exception):
     """Stands for what a driver raises."""
 
     def __init__(self, text: str, sqlstate: str | None = None) -> None:
@@ -199,7 +199,7 @@ class _Fault(Exception):
     ],
 )
 def test_what_a_driver_says_is_told_in_our_own_words(text: str, state: str | None, key: str | None, kind: type[IpsError], words: str) -> None:
-    error = sql._safe(sa.exc.OperationalError("SELECT 'hunter2'", {}, _Fault(text, state)), "epr", key)
+    error = sql._safe(sa.exc.OperationalError("SELECT 'hunter2'", {}, _DriverError(text, state)), "epr", key)
     assert type(error) is kind
     assert words in str(error)
     assert "hunter2" not in str(error)

@@ -50,7 +50,7 @@ def histories(seed: int = SEED) -> list[History]:
     held: list[History] = []
     for number, trust in enumerate(about.trusts):
         before = held[-1] if held else None
-        held.append(history(about, trust, number, places, Random(f"{seed}/{trust.code}"), before))
+        held.append(history(about, number, places, Random(f"{seed}/{trust.code}"), before))
     return held
 
 

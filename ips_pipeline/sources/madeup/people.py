@@ -148,9 +148,9 @@ def nhs_number(serial: int) -> str | None:
     return None if number == number[::-1] else number
 
 
-def history(about: Variety, trust: Trust, number: int, places: Places, rng: Random, before: History | None) -> History:
-    """Invent a trust's records. ``before`` is the trust whose people some of these also are (the same NHS number and birth date)."""
-    return _Writer(about, trust, number, places, rng).write(before)
+def history(about: Variety, number: int, places: Places, rng: Random, before: History | None) -> History:
+    """Invent the records of the trust at that position. Some of its people are also ``before``'s (the same NHS number and birth date)."""
+    return _Writer(about, number, places, rng).write(before)
 
 
 def month(held: History, period: str) -> dict[str, list[Record]]:
@@ -215,8 +215,8 @@ def month(held: History, period: str) -> dict[str, list[Record]]:
 class _Writer:
     """Writes one trust's history, person by person."""
 
-    def __init__(self, about: Variety, trust: Trust, number: int, places: Places, rng: Random) -> None:
-        self.about, self.trust, self.number, self.places, self.rng = about, trust, number, places, rng
+    def __init__(self, about: Variety, number: int, places: Places, rng: Random) -> None:
+        self.about, self.trust, self.number, self.places, self.rng = about, about.trusts[number], number, places, rng
         periods = list(months(about))
         self.first = date.fromisoformat(bounds(periods[0])[0])
         self.last = date.fromisoformat(bounds(periods[-1])[1])
@@ -603,57 +603,71 @@ class _Writer:
         self._working_life(canary.person, self.first + timedelta(days=30))
 
     def _recorded_badly(self) -> None:
-        """Spoil a few records in ways that the standard rejects, each a small part of the whole and spread over the months."""
-        rng, records = self.rng, self.records
+        """Spoil a few records in ways that the standard rejects or warns of, each a small part of the whole."""
+        self._spoil_contacts()
+        self._spoil_activities()
+        self._spoil_referrals()
+        self._spoil_people()
 
-        def some(kind: str, how_many: int) -> list[Record]:
-            found = [
-                record for record in records[kind] if "CANARY" not in str(record.get("LocalPatientID", "")) + str(record.get("ServiceRequestID", ""))
-            ]
-            return rng.sample(found, min(how_many, len(found)))
+    def _some(self, kind: str, how_many: int) -> list[Record]:
+        """A few records of a kind, none of them the canary's."""
+        found = [
+            record for record in self.records[kind] if "CANARY" not in str(record.get("LocalPatientID", "")) + str(record.get("ServiceRequestID", ""))
+        ]
+        return self.rng.sample(found, min(how_many, len(found)))
 
-        for contact in some("contacts", 4):
+    def _spoil_contacts(self) -> None:
+        contacts = self.records["contacts"]
+        for contact in self._some("contacts", 4):
             contact["CareContactID"] = None
-        for contact in some("contacts", 4):
-            contact["ClinContDurOfCareCont"] = rng.choice(("12345", "-5", "1h"))
-        for contact in some("contacts", 5):
-            records["contacts"].append(dict(contact))
-        for number, contact in enumerate(some("contacts", 5)):
-            records["contacts"].append({**contact, "CareContactID": f"ORPHAN{number}", "ServiceRequestID": f"NOREF{number}"})
-        for contact in some("contacts", 2):
-            records["contacts"].append({**contact, "CareContactID": f"{contact['CareContactID']}T", "OtherCareProfTeamLocalID": "T-GONE"})
-        for activity in some("activities", 8):
+        for contact in self._some("contacts", 4):
+            contact["ClinContDurOfCareCont"] = self.rng.choice(("12345", "-5", "1h"))
+        contacts += [dict(contact) for contact in self._some("contacts", 5)]
+        contacts += [
+            {**contact, "CareContactID": f"ORPHAN{number}", "ServiceRequestID": f"NOREF{number}"}
+            for number, contact in enumerate(self._some("contacts", 5))
+        ]
+        contacts += [
+            {**contact, "CareContactID": f"{contact['CareContactID']}T", "OtherCareProfTeamLocalID": "T-GONE"}
+            for contact in self._some("contacts", 2)
+        ]
+
+    def _spoil_activities(self) -> None:
+        for activity in self._some("activities", 8):
             activity["Procedure"] = self._pick("coded_badly")
-        for activity in some("activities", 2):
+        for activity in self._some("activities", 2):
             activity["CareActID"] = None
-        for activity in some("activities", 2):
+        for activity in self._some("activities", 2):
             activity |= {"FindSchemeInUse": None, "Finding": "F205"}
-        for referral in some("referrals", 2):
-            referral["CareProfTeamLocalID"] = None
-        for referral in some("referrals", 2):
-            if referral["ServDischDate"]:
-                referral["ReferClosReason"] = "99"
-        for referral in some("referrals", 1):
-            records["referrals"].append({**referral, "SourceOfReferralMH": "B1"})
-        people = some("people", 5)
-        people[0]["PersonBirthDate"] = "1880-01-01"
-        people[1]["PersonBirthDate"] = "2031-05-17"
-        spoilt = {people[2]["LocalPatientID"]: " ", people[3]["LocalPatientID"]: "-"}
-        for address in records["addresses"]:
-            if address["LocalPatientID"] in spoilt and address["Postcode"]:
-                address["Postcode"] = address["Postcode"].replace(" ", "" if spoilt[address["LocalPatientID"]] == " " else "-")
-        for registration in some("registrations", 2):
-            # Left the practice and joined no other.
-            if registration["EndDateGMPRegistration"] is None:
-                registration["EndDateGMPRegistration"] = self._day(self.first, self.last).isoformat()
-        for registration in some("registrations", 1):
-            registration["GMPReg"] = None
-        for status in some("employment", 2):
-            records["employment"].append({**status, "EmployStatus": "04", "WeekHoursWorked": None})
-        for status in some("employment", 2):
-            status["EmployStatus"] = None
-        for work in some("indirect", 1):
+        for work in self._some("indirect", 1):
             work["OtherCareProfTeamLocalID"] = "T-GONE"
+
+    def _spoil_referrals(self) -> None:
+        for referral in self._some("referrals", 2):
+            referral["CareProfTeamLocalID"] = None
+        closed = [referral for referral in self.records["referrals"] if referral["ServDischDate"]]
+        for referral in self.rng.sample(closed, min(2, len(closed))):
+            referral["ReferClosReason"] = "99"
+        self.records["referrals"] += [{**referral, "SourceOfReferralMH": "B1"} for referral in self._some("referrals", 1)]
+
+    def _spoil_people(self) -> None:
+        too_early, too_late, no_space, a_dash = self._some("people", 4)
+        too_early["PersonBirthDate"] = "1880-01-01"
+        too_late["PersonBirthDate"] = "2031-05-17"
+        spoilt = {no_space["LocalPatientID"]: "", a_dash["LocalPatientID"]: "-"}
+        for address in self.records["addresses"]:
+            if address["Postcode"] and address["LocalPatientID"] in spoilt:
+                address["Postcode"] = address["Postcode"].replace(" ", spoilt[address["LocalPatientID"]])
+        for registration in self._some("registrations", 2):
+            # Left the practice and joined no other.
+            registration["EndDateGMPRegistration"] = registration["EndDateGMPRegistration"] or self._day(self.first, self.last).isoformat()
+        for registration in self._some("registrations", 1):
+            registration["GMPReg"] = None
+        self.records["employment"] += [{**status, "EmployStatus": "04", "WeekHoursWorked": None} for status in self._some("employment", 2)]
+        for status in self._some("employment", 2):
+            status["EmployStatus"] = None
+        for status in self._some("employment", 1):
+            status["EmployStatusStartDate"] = "2025-02-30"
 
     def _close(self, referral: Record, day: date, reason: str) -> None:
         """Close a referral, and take out what would have happened to it later."""
