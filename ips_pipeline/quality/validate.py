@@ -9,7 +9,7 @@ from typing import Any
 
 from ips_pipeline.errors import InputError
 from ips_pipeline.mhsds.standard import Edition, Standard, load
-from ips_pipeline.quality import findings
+from ips_pipeline.quality import findings, portal
 from ips_pipeline.quality.findings import Portal, RuleSet
 from ips_pipeline.store.duck import Connection, identifier, session, text_literal
 from ips_pipeline.store.folders import ROW_COLUMN
@@ -60,7 +60,7 @@ def validate(
     accepted: bool = False,
     temporary: Path | None = None,
 ) -> list[Verdict]:
-    """Judge every submission folder and write ``findings.csv`` and ``rejected_rows.csv`` into its output folder.
+    """Judge every submission folder and write ``findings.csv``, ``rejected_rows.csv`` and the portal's reports into its output folder.
 
     ``findings.csv``: table, row, code, level; one line per rule that a row fails, row 0 for the file itself.
     ``rejected_rows.csv``: table, row; every row that would not be loaded, after the cascade. With ``accepted`` the rows that
@@ -82,6 +82,7 @@ def validate(
             rules = findings.rule_set(standard, edition, lists)
             findings.judge(connection, rules, len(folders))
             _tally(connection, rules)
+            portal.prepare(connection, rules, len(folders))
             for number, (folder, target) in enumerate(zip(folders, targets, strict=True), 1):
                 verdict = _write(connection, rules, number, folder, target)
                 if accepted and not verdict.file_codes:
@@ -108,23 +109,14 @@ def _tally(connection: Connection, rules: RuleSet) -> None:
     connection.execute("CREATE TABLE level_of (code VARCHAR, level VARCHAR)")
     connection.executemany("INSERT INTO level_of VALUES (?, ?)", [[code, level] for code, level in rules.levels.items()])
     connection.execute("CREATE VIEW report AS SELECT submission, table_name, row, code, level FROM findings JOIN level_of USING (code)")
-    tables = rules.standard.tables.values()
-    connection.execute(
-        "CREATE TABLE gone AS "
-        + " UNION ALL ".join(
-            f"SELECT DISTINCT submission, {text_literal(table.name)} AS table_name, row FROM {identifier(table.name + ' rejected')}" for table in tables
-        )
-    )
-    connection.execute(
-        "CREATE TABLE submitted AS "
-        + " UNION ALL ".join(f"SELECT submission, count(*) AS rows FROM {identifier(table.name)} GROUP BY submission" for table in tables)
-    )
+    connection.execute("CREATE TABLE gone AS SELECT DISTINCT submission, table_name, row FROM rejected")
 
 
 def _write(connection: Connection, rules: RuleSet, number: int, folder: Path, target: Path) -> Verdict:
-    """Write the two files of one submission and count them."""
+    """Write the reports of one submission and count what they hold."""
     _copy(connection, f"SELECT table_name AS \"table\", row, code, level FROM report WHERE submission = {number} ORDER BY ALL", target / "findings.csv")
     _copy(connection, f'SELECT table_name AS "table", row FROM gone WHERE submission = {number} ORDER BY ALL', target / "rejected_rows.csv")
+    portal.write(connection, number, target)
     codes = connection.execute("SELECT DISTINCT code FROM report WHERE submission = ? AND level = 'file' ORDER BY code", [number]).fetchall()
     counts = connection.execute(
         "SELECT (SELECT coalesce(sum(rows), 0) FROM submitted WHERE submission = $number), (SELECT count(*) FROM gone WHERE submission = $number),"
