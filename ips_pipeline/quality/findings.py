@@ -17,7 +17,7 @@ from ips_pipeline.errors import InputError
 from ips_pipeline.mhsds.standard import REJECTING, Edition, Level, Rule, Standard, Table
 from ips_pipeline.quality.kinds import KINDS, MACROS, Judged
 from ips_pipeline.store import folders
-from ips_pipeline.store.duck import Connection, identifier, text_literal
+from ips_pipeline.store.duck import Connection, create_table, identifier, text_literal
 
 #: Kinds that belong to the file as a whole; ``_file_findings`` decides them.
 FILE_KINDS = frozenset({"structure", "table_empty", "period_mismatch", "header_invalid", "nothing_left"})
@@ -234,11 +234,9 @@ def _file_findings(connection: Connection, rules: RuleSet, submissions: int) -> 
 
 def _load_context(connection: Connection, portals: Sequence[Portal], standard: Standard) -> None:
     """``context``: per submission its first header row as submitted and what the portal knows; none without a header row."""
-    connection.execute("CREATE TABLE portal (submission INTEGER, " + ", ".join(f"{name} VARCHAR" for name in Portal.__slots__) + ")")
-    connection.executemany(
-        "INSERT INTO portal VALUES (?, ?, ?, ?, ?, ?)",
-        [[number, *(getattr(portal, name) for name in Portal.__slots__)] for number, portal in enumerate(portals, 1)],
-    )
+    known: dict[str, list[str | None]] = {name: [getattr(portal, name) for portal in portals] for name in Portal.__slots__}
+    create_table(connection, "portal as given", {"submission": [str(number) for number in range(1, len(portals) + 1)], **known})
+    connection.execute('CREATE VIEW portal AS SELECT * REPLACE (CAST(submission AS INTEGER) AS submission) FROM "portal as given"')
     header = standard.table("MHS000")
     own = ", ".join(f"header.{identifier(name)} AS {identifier('@' + name)}" for name in header.elements)
     connection.execute(
@@ -276,11 +274,11 @@ def _load_lists(connection: Connection, reference: Path, standard: Standard) -> 
             " delim = ',', quote = '\"', escape = '\"') WHERE code IS NOT NULL"
         )
         found.append(name)
+    tools = standard.code_rows("CodedAssToolType")
+    columns = ("code", "lowest", "highest", "decimals", "values")
+    create_table(connection, "assessment_tools as written", {column: [row[column] or None for row in tools] for column in columns})
     connection.execute(
-        "CREATE TABLE assessment_tools (code VARCHAR, lowest DECIMAL(18, 6), highest DECIMAL(18, 6), decimals INTEGER, permitted VARCHAR)"
+        "CREATE VIEW assessment_tools AS SELECT code, CAST(lowest AS DECIMAL(18, 6)) AS lowest, CAST(highest AS DECIMAL(18, 6)) AS highest,"
+        ' CAST(decimals AS INTEGER) AS decimals, "values" AS permitted FROM "assessment_tools as written"'
     )
-    tools = [
-        [row["code"], *(row[name] or None for name in ("lowest", "highest", "decimals")), row["values"]] for row in standard.code_rows("CodedAssToolType")
-    ]
-    connection.executemany("INSERT INTO assessment_tools VALUES (?, ?, ?, ?, ?)", tools)
     return frozenset(found)

@@ -11,7 +11,7 @@ from ips_pipeline.errors import InputError
 from ips_pipeline.mhsds.standard import Edition, Standard, load
 from ips_pipeline.quality import findings, portal
 from ips_pipeline.quality.findings import Portal, RuleSet
-from ips_pipeline.store.duck import Connection, identifier, session, text_literal
+from ips_pipeline.store.duck import Connection, create_table, identifier, session, text_literal
 from ips_pipeline.store.folders import ROW_COLUMN
 
 #: Look-up lists of the reference folder that the rules read.
@@ -106,8 +106,7 @@ def _batches(submissions: Sequence[Path]) -> Iterator[tuple[int, int]]:
 
 def _tally(connection: Connection, rules: RuleSet) -> None:
     """``report`` (findings with level and table order) and ``gone`` (rejected rows), shared by all submissions of a batch."""
-    connection.execute("CREATE TABLE level_of (code VARCHAR, level VARCHAR)")
-    connection.executemany("INSERT INTO level_of VALUES (?, ?)", [[code, level] for code, level in rules.levels.items()])
+    create_table(connection, "level_of", {"code": list(rules.levels), "level": list(rules.levels.values())})
     connection.execute("CREATE VIEW report AS SELECT submission, table_name, row, code, level FROM findings JOIN level_of USING (code)")
     connection.execute("CREATE TABLE gone AS SELECT DISTINCT submission, table_name, row FROM rejected")
 

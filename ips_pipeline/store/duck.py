@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
+import pyarrow as pa
 
 from ips_pipeline.errors import InputError, IpsError, RetryableError
 
@@ -50,6 +51,14 @@ def session(
             raise safe_error(error) from None
         finally:
             connection.close()
+
+
+def create_table(connection: Connection, name: str, columns: Mapping[str, Sequence[str | None]]) -> None:
+    """Create a table of text columns from values in memory, in one go; row-by-row inserts of a few hundred rows take half a second."""
+    arrow = pa.table({column: pa.array(values, pa.string()) for column, values in columns.items()})
+    connection.register("incoming", arrow)
+    connection.execute(f"CREATE TABLE {identifier(name)} AS FROM incoming")
+    connection.unregister("incoming")
 
 
 def safe_error(error: duckdb.Error) -> IpsError:
