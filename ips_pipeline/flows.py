@@ -297,4 +297,3 @@ def _code(*parts: str) -> str:
         "sql": steps.root(),
     }
     return stages.identity_of({part: stages.tree_hash(homes[part]) for part in parts})
-

@@ -43,10 +43,7 @@ def discover(root: Path, *, first: str | None = None, last: str | None = None) -
         for provider in root.iterdir()
         if provider.is_dir()
         for folder in provider.iterdir()
-        if folder.is_dir()
-        and _PERIOD.fullmatch(folder.name)
-        and (first is None or folder.name >= first)
-        and (last is None or folder.name <= last)
+        if folder.is_dir() and _PERIOD.fullmatch(folder.name) and (first is None or folder.name >= first) and (last is None or folder.name <= last)
     ]
     if not found:
         raise InputError(f"{root} holds no submission folder <provider>/<yyyy-mm>; check the path and the period")
