@@ -121,8 +121,7 @@ def _write(connection: Connection, rules: RuleSet, number: int, folder: Path, ta
         "SELECT (SELECT coalesce(sum(rows), 0) FROM submitted WHERE submission = $number), (SELECT count(*) FROM gone WHERE submission = $number),"
         " (SELECT count(*) FROM findings WHERE submission = $number)",
         {"number": number},
-    ).fetchone()
-    assert counts is not None
+    ).fetchone() or (0, 0, 0)
     return Verdict(folder, target, tuple(code for (code,) in codes), int(counts[0]), int(counts[1]), int(counts[2]), tuple(rules.not_evaluated))
 
 

@@ -1,0 +1,397 @@
+"""The rules in words: one page per official code, and what the project does about every one of them.
+
+The wording is our own, composed from a rule's kind, level and elements. Examples come from the kinds and from the rows below;
+tests execute every one.
+"""
+
+from __future__ import annotations
+
+import csv
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from ips_pipeline.errors import UsageError
+from ips_pipeline.mhsds import standard as mhsds
+from ips_pipeline.mhsds.standard import REJECTING, Edition, Level, Rule, Standard, Table, load
+from ips_pipeline.quality.findings import FILE_KINDS, INERT_KINDS, rule_set
+from ips_pipeline.quality.kinds import KINDS, Judged
+
+Status = Literal["evaluated", "derived", "not evaluated", "not applicable"]
+
+LEVEL_WORDS: Mapping[Level, str] = {
+    "file": "File rejected",
+    "group": "Group rejected",
+    "record": "Record rejected",
+    "severity1": "Severity 1 warning",
+    "warning": "Warning",
+}
+
+_LEVEL_EFFECTS: Mapping[Level, str] = {
+    "file": "nothing of the file is loaded",
+    "group": "the row is not loaded, nor are the rows that depend on it",
+    "record": "the row is not loaded, nor are the rows that depend on it",
+    "severity1": "the row is loaded and flagged as a serious data quality fault",
+    "warning": "the row is loaded and flagged",
+}
+
+_EDITIONS: Mapping[Edition, str] = {"published": "published rules (January 2024)", "etos": "ETOS 6.0 (March 2024)"}
+
+#: The look-up lists of a reference folder, all at hand.
+_LISTS = ("organisations", "schools", "postcodes")
+
+#: Kinds that follow from other findings; the portal's own stage for them is not public.
+_DERIVED = frozenset({"period_mismatch", "header_invalid", "nothing_left"})
+
+_FILE_SENTENCES: Mapping[str, str] = {
+    "structure": "The tables, columns and types of the Access file must be those of the template.",
+    "table_empty": "{table} must have at least one row that is not blank.",
+    "period_mismatch": "The file must be for the reporting period chosen at upload.",
+    "header_invalid": "The header must be valid, and there must be only one.",
+    "nothing_left": "At least one row of {table} must be left after validation.",
+    "message_only": "The portal has a message for this code but no rule that gives it.",
+}
+
+_FIXES: Mapping[str, str] = {
+    "not_blank": "Record {elements} in the system the rows come from. "
+    "If it is recorded there, check that the extract maps it and that the join finds it.",
+    "length": "Look for padding, a line break or a value of another field in {elements}; send the code or identifier alone. "
+    "Do not cut an identifier to make it fit: shorten it at source, the same way in every table.",
+    "digits": "Send {elements} as digits only: no sign, decimals, spaces or unit. Check that a number is not formatted on the way out.",
+    "decimal": "Send {elements} as a plain number with a point and exactly the decimals asked for; "
+    "leave out currency signs and thousands separators.",
+    "in_list": "Map the local value of {elements} to a national code. "
+    "With a blank before or after it, or in another case, it is not the national code.",
+    "date": "Send {elements} as yyyy-mm-dd without a time of day. A placeholder date before 1890 stands for nothing: send it empty.",
+    "time": "Send {elements} as hh:mm:ss, or empty where the time is not known; do not send midnight for an unknown time.",
+    "timestamp": "Send {elements} as yyyy-mm-ddThh:mm:ss, with the offset where one is asked for, and without fractions of a second.",
+    "not_after": "Compare {element} with {other} in the source system and correct the one that was mistyped.",
+    "not_before": "Compare {element} with {other} in the source system and correct the one that was mistyped.",
+    "not_after ReportingPeriodEndDate": "Correct {element} if it was mistyped. If it is right it belongs to a later month: "
+    "leave the row, or the date that has not come yet, for that month's file.",
+    "not_before ReportingPeriodStartDate": "Correct {element} if it was mistyped. If it is right it belongs to an earlier month: "
+    "leave the row out of this file, and send that month again if it was missed there.",
+    "not_after_upload": "Check the clock and the time zone of the system that writes the file; build the file again before sending it.",
+    "age_range": "Correct {elements} in the patient record; look for a wrong century.",
+    "equals_portal": "Choose the same provider and period in the portal as in the header, or build the file again with the right header.",
+    "equals_header": "Use the provider's own code for {elements}, as it stands in the header; "
+    "for an identifier that another organisation issued, expect the flag.",
+    "condition": "Fill in or clear {elements} together in the source system, so that one does not stand without the other.",
+    "nhs_number": "Trace the person and correct the number. Until then send it empty with the status that says so: "
+    "one number that fails its check rejects everybody's rows.",
+    "postcode_format": "Correct the postcode in the patient or site record: outward code, one blank, inward code, nothing around them.",
+    "postcode_known": "Check the postcode against the current national list, and send the list for the right month to the reference folder.",
+    "snomed_concept": "Send the bare SNOMED CT identifier as text: no term, bars, line break or rounding by a spreadsheet.",
+    "snomed_expression": "Send the concept alone, or concept:attribute=value without blanks, braces, terms or a second qualifier.",
+    "clinical_code": "Check that the code belongs to the scheme the row names; send ICD-10 or the bare SNOMED CT identifier.",
+    "assessment_tool": "Map the assessment to the SNOMED CT identifier that the data set gives for that score.",
+    "assessment_score": "Check the score against the range of the tool, and that it was entered under the right question.",
+    "organisation": "Look the code up in the Organisation Data Service: it must be live on the first day of the reporting period. "
+    "Replace closed codes by their successor; use a default code only where the standard allows one.",
+    "school": "Look the establishment up in the national list of schools: it must be open on the first day of the reporting period.",
+    "unique": "Look for the same record sent twice, by a join that multiplies rows or by a merge of records; keep one row per {elements}.",
+    "unique_when_blank": "Date the older rows, so that only the current one for the same {elements} is left open.",
+    "single_row": "Write exactly one header row.",
+    "gp_continuity": "Send the registration that followed the one that ended, from the same day or the day after; "
+    "if the person is with no practice, use the default code that says so.",
+    "parent_exists": "Send the {parent} row with the same {elements}, or correct the identifier if it differs by case or blanks. "
+    "If that row was sent and rejected, mend it first: this row then comes back by itself.",
+    "reject_all": "Leave {table} out of the file.",
+    "structure": "Start from the template file of the right version and do not change its tables or columns.",
+    "table_empty": "Check that the extract of {table} ran and that its filter does not leave out everything.",
+    "period_mismatch": "Choose the period of the file in the portal, or build the file again for the period wanted.",
+    "header_invalid": "See the findings on the header and correct them; write exactly one header row.",
+    "nothing_left": "See the rejected rows of {table} and of what they depend on; one cause usually stands behind all of them.",
+    "message_only": "Nothing to do.",
+}
+_NOTHING_TO_FIX = "Nothing to do: nothing can fail this rule."
+
+
+#: What the header says in examples that compare with it.
+_EXAMPLE_DAYS: Mapping[str, date] = {
+    "MHS000.ReportingPeriodStartDate": date(2025, 9, 1),
+    "MHS000.ReportingPeriodEndDate": date(2025, 9, 30),
+    "MHS000.DateTimeDatSetCreate": date(2025, 10, 13),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A row (element -> value, None for blank; ``MHS000.X`` is the header's) that passes or fails the rule."""
+
+    row: Mapping[str, str | None]
+    passes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What is done about one official code. ``note`` gives the reason or the condition; levels are empty where an edition lacks the code."""
+
+    code: str
+    table: str
+    element: str
+    kind: str
+    published: str
+    etos: str
+    status: Status
+    note: str
+
+
+def page(code: str) -> str:
+    """The page of one rule as plain text, without a trailing line break; UsageError for a code the standard does not have."""
+    standard = load()
+    rule = _rule(standard, code)
+    table = standard.table(rule.table)
+    lines = [f"{rule.code}  {sentence(rule)}", "", *_facts(standard, rule, table), "", "How to fix it at source", *_wrapped(_fix(rule, table))]
+    if endangered := endangers(standard, rule):
+        lines += ["", "What it endangers", *(part for line in endangered for part in _wrapped(line))]
+    for title, passes in (("Good values", True), ("Bad values", False)):
+        if shown := [example for example in examples(standard, rule) if example.passes is passes]:
+            lines += ["", title, *(f"  {_written(example.row)}" for example in shown)]
+    return "\n".join(lines)
+
+
+def catalogue() -> list[tuple[str, str, str, str, str]]:
+    """Every official code: code, table, element (or empty), level in the published rules (or the ETOS level in brackets), sentence."""
+    standard = load()
+    rows = []
+    for rule in sorted(standard.rules(), key=lambda rule: rule.code):
+        level = _level(rule, "published") or (f"({_level(rule, 'etos')})" if _level(rule, "etos") else "")
+        rows.append((rule.code, standard.table(rule.table).name, rule.element or "", level, sentence(rule)))
+    return rows
+
+
+def coverage() -> list[Coverage]:
+    """Every official code, in order of code, with what is done about it.
+
+    ``evaluated``: decided row by row, or for the file, as the portal does. ``derived``: follows from other findings by our
+    reading, as the portal's own stage is not public. ``not evaluated``: it cannot be decided, and the note says what is
+    missing. ``not applicable``: no rule stands behind the code.
+    """
+    standard = load()
+    return [_covered(standard, rule) for rule in sorted(standard.rules(), key=lambda rule: rule.code)]
+
+
+def sentence(rule: Rule) -> str:
+    """The rule in plain words, without any value of a row."""
+    if unheld := _unheld(rule):
+        return f"{unheld[0].upper()}{unheld[1:]}."
+    if rule.kind in _FILE_SENTENCES:
+        return _FILE_SENTENCES[rule.kind].format(table=load().table(rule.table).name)
+    return KINDS[rule.kind].sentence(rule)
+
+
+def judged_elements(rule: Rule, table: Table) -> tuple[str, ...]:
+    """The elements of the row that decide the rule, in order; ``MHS000.X`` for one of the header. Elements of other tables are left out."""
+    arguments = rule.arguments
+    named: list[str] = [rule.element] if rule.element else []
+    named.extend(arguments.get("elements", ()))
+    named.extend(arguments.get("bad_when", ()))
+    named.extend(str(arguments[name]) for name in ("key", "blank", "scheme", "tool", "other") if name in arguments)
+    if rule.kind == "gp_continuity":
+        named.extend(("LocalPatientID", "GMPReg", "EndDateGMPRegistration"))
+    own = (name.removeprefix(f"{table.id}.") for name in named)
+    return tuple(dict.fromkeys(name for name in own if name in table.elements or name.startswith("MHS000.")))
+
+
+def endangers(standard: Standard, rule: Rule) -> list[str]:
+    """What the measures of IPS lose by a row that fails: through its elements, and through the rows lost with it where it is rejected."""
+    if _cannot(rule) or rule.kind in INERT_KINDS:
+        return []
+    uses = _uses(standard.version)
+    table = standard.table(rule.table)
+    lines = [f"{element}: {uses[table.name][element]}" for element in judged_elements(rule, table) if element in uses.get(table.name, {})]
+    levels = set(rule.levels.values())
+    if "file" in levels:
+        lines.append("Every measure of the month: nothing of the file is loaded.")
+    elif levels & REJECTING:
+        lost = [name for name in _lost_with(standard, table.id) if name in uses]
+        if lost:
+            lines.append(f"A rejected row takes with it what the measures read from {', '.join(lost)}.")
+    return lines
+
+
+def examples(standard: Standard, rule: Rule) -> list[Example]:
+    """Rows that pass and fail the rule, only with the elements that matter; none where other rows or look-up lists decide."""
+    if rule.kind in FILE_KINDS | INERT_KINDS or _cannot(rule):
+        return []
+    held = KINDS[rule.kind].examples(rule, Judged(standard, standard.table(rule.table)))
+    found = [Example({_own(rule): value}, True) for value in held.good] + [Example({_own(rule): value}, False) for value in held.bad]
+    return found or list(_rows(rule))
+
+
+def _rows(rule: Rule) -> Iterator[Example]:
+    """Examples that need more than one element."""
+    arguments = rule.arguments
+    if rule.kind in ("not_after", "not_before"):
+        other = str(arguments["other"])
+        limit = _EXAMPLE_DAYS.get(other, date(2025, 9, 10))
+        forward = timedelta(days=1 if rule.kind == "not_after" else -1)
+        edge = limit + forward * int(arguments.get("days", 0))
+        for good in (edge, limit - forward):
+            yield Example({_own(rule): good.isoformat(), other: limit.isoformat()}, True)
+        yield Example({_own(rule): None, other: limit.isoformat()}, True)
+        yield Example({_own(rule): (edge + forward).isoformat(), other: None}, True)
+        yield Example({_own(rule): (edge + forward).isoformat(), other: limit.isoformat()}, False)
+    elif rule.kind == "condition":
+        yield from _conditions(arguments["bad_when"])
+    elif rule.kind == "clinical_code":
+        for scheme, value, passes in (
+            (arguments["icd10"][0], "F20.0", True),
+            (arguments["icd10"][0], "F20", False),
+            (arguments["snomed"][0], "772822000", True),
+            (arguments["snomed"][0], "772822001", False),
+            (arguments["snomed"][0], "F20.0", False),
+        ):
+            yield Example({_own(rule): value, arguments["scheme"]: scheme}, passes)
+    elif rule.kind == "equals_header":
+        yield Example({_own(rule): "RXX", arguments["other"]: "RXX"}, True)
+        yield Example({_own(rule): "RXY", arguments["other"]: "RXX"}, False)
+    elif rule.kind == "age_range":
+        for born, passes in (("1980-05-17", True), ("2025-10-01", False), ("1880-01-01", False)):
+            yield Example({_own(rule): born, "MHS000.ReportingPeriodEndDate": "2025-09-30"}, passes)
+
+
+def _conditions(bad_when: Mapping[str, str | Sequence[str] | Mapping[str, Sequence[str]]]) -> Iterator[Example]:
+    """The row in which every state holds fails; where any one of them does not, it passes."""
+    bad: dict[str, str | None] = {}
+    good: dict[str, str | None] = {}
+    for element, state in bad_when.items():
+        if isinstance(state, str):
+            bad[element], good[element] = (None, "X1") if state == "missing" else ("X1", None)
+        elif isinstance(state, Mapping):
+            bad[element], good[element] = "~", state["not_in"][0]
+        else:
+            bad[element], good[element] = next((code for code in state if code != "missing"), None), "X1"
+    for element in bad:
+        yield Example({**bad, element: good[element]}, True)
+    yield Example(bad, False)
+
+
+def _facts(standard: Standard, rule: Rule, table: Table) -> list[str]:
+    facts = [("Table", f"{table.name} ({table.title})")]
+    if rule.element:
+        field = table.field(rule.element)
+        facts.append(("Element", f"{field.element} ({field.name}), {field.uid}"))
+    for edition, words in _EDITIONS.items():
+        level = rule.levels.get(edition)
+        facts.append((f"Severity, {words}", f"{LEVEL_WORDS[level]}: {_LEVEL_EFFECTS[level]}" if level else "not in this edition"))
+    facts.append(("Kind", rule.kind.replace("_", " ")))
+    covered = _covered(standard, rule)
+    facts.append(("Status", covered.status + (f": {covered.note}" if covered.note else "")))
+    return [f"{name}: {value}" for name, value in facts]
+
+
+def _fix(rule: Rule, table: Table) -> str:
+    if _unheld(rule):
+        return _NOTHING_TO_FIX
+    elements = [name.removeprefix("MHS000.") for name in judged_elements(rule, table)]
+    joined = " and ".join([", ".join(elements[:-1]), elements[-1]] if len(elements) > 1 else elements)
+    parent = load().table(rule.arguments["parent"]).name if "parent" in rule.arguments else ""
+    other = str(rule.arguments.get("other", "")).removeprefix("MHS000.")
+    advice = _FIXES.get(f"{rule.kind} {other}") or _FIXES[rule.kind]
+    return advice.format(element=rule.element or "", elements=joined, other=other, table=table.name, parent=parent)
+
+
+def _covered(standard: Standard, rule: Rule) -> Coverage:
+    status, note = _status(rule)
+    only = [edition for edition in _EDITIONS if rule.levels.get(edition)]
+    if len(only) == 1:
+        note = f"{note}; only in the edition {_EDITIONS[only[0]]}" if note else f"only in the edition {_EDITIONS[only[0]]}"
+    table = standard.table(rule.table)
+    return Coverage(rule.code, table.name, rule.element or "", rule.kind, _level(rule, "published"), _level(rule, "etos"), status, note)
+
+
+def _status(rule: Rule) -> tuple[Status, str]:
+    if rule.kind in INERT_KINDS:
+        return "not applicable", _skipped()[rule.code]
+    if reason := _cannot(rule):
+        return "not evaluated", reason
+    if rule.kind in _DERIVED:
+        return "derived", "from other findings, as we read it; the portal's own stage is not public"
+    if rule.kind == "time":
+        return "evaluated", "never fails: the portal's rule lets every text through"
+    needed = None if rule.kind in FILE_KINDS else KINDS[rule.kind].needs_list
+    return "evaluated", f"where {needed}.csv is in the reference folder" if needed in _LISTS else ""
+
+
+def _cannot(rule: Rule) -> str:
+    """Why nothing can decide the rule, whatever the reference folder holds; empty when it can be decided."""
+    if rule.kind == "structure":
+        return "text and Parquet files have no column types, and the template's schema is not public"
+    if rule.kind in INERT_KINDS:
+        return ""
+    return _unheld(rule) or _skipped().get(rule.code, "")
+
+
+def _unheld(rule: Rule) -> str:
+    """ETOS has rules about elements that the intermediate database does not hold."""
+    if rule.kind in ("length", "in_list") and rule.element is None:
+        return "the element that ETOS names is not in this table of the intermediate database"
+    return ""
+
+
+@cache
+def _skipped() -> Mapping[str, str]:
+    """Code -> why no edition can evaluate it although every look-up list is at hand."""
+    standard = load()
+    sets = [rule_set(standard, edition, _LISTS).not_evaluated for edition in _EDITIONS]
+    return {code: reason for held in sets for code, reason in held.items()}
+
+
+@cache
+def _uses(version: str) -> Mapping[str, Mapping[str, str]]:
+    """Table -> element -> what the measures use it for."""
+    path = Path(mhsds.__file__).parent / f"v{version.partition('.')[0]}" / "ips_elements.csv"
+    uses: dict[str, dict[str, str]] = {}
+    with path.open(encoding="utf-8", newline="") as handle:
+        for row in csv.DictReader(handle):
+            uses.setdefault(row["table"], {})[row["element"]] = row["used_for"]
+    return uses
+
+
+def _lost_with(standard: Standard, table: str) -> list[str]:
+    """File names of the table and of all whose rows can fall with its rows, in the order of the standard."""
+    below: dict[str, set[str]] = {}
+    for rule in standard.rules():
+        if rule.kind == "parent_exists" and set(rule.levels.values()) & REJECTING:
+            below.setdefault(rule.arguments["parent"], set()).add(rule.table)
+    reached, ahead = {table}, [table]
+    while ahead:
+        for child in below.get(ahead.pop(), set()) - reached:
+            reached.add(child)
+            ahead.append(child)
+    return [held.name for held in standard.tables.values() if held.id in reached]
+
+
+def _rule(standard: Standard, code: str) -> Rule:
+    for rule in standard.rules():
+        if rule.code.upper() == code.strip().upper():
+            return rule
+    raise UsageError(f"{code[:20]!r} is not a code of MHSDS {standard.version}; list the codes with: ips rules list")
+
+
+def _level(rule: Rule, edition: Edition) -> str:
+    return rule.levels.get(edition) or ""
+
+
+def _own(rule: Rule) -> str:
+    return rule.element or rule.table
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 110, initial_indent="  ", subsequent_indent="  ")
+
+
+def _written(row: Mapping[str, str | None]) -> str:
+    return ", ".join(f"{name.removeprefix('MHS000.')} {'blank' if value is None else _quoted(value)}" for name, value in row.items())
+
+
+def _quoted(value: str) -> str:
+    """The value in double quotes, with what cannot be seen spelled out."""
+    shown = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    return f'"{shown}"'
