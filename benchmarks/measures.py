@@ -45,9 +45,11 @@ TABLES = {
             CAST(last_day(CAST($month || '-01' AS DATE)) AS VARCHAR) AS ReportingPeriodEndDate, $month || '-28T10:00:00' AS DateTimeDatSetCreate
     """,
     "MHS001MPI": """
-        SELECT LocalPatientID, printf('999%07d', person) AS NHSNumber, CAST(DATE '1950-01-01' + CAST(h * 2 AS INTEGER) AS VARCHAR) AS PersonBirthDate,
+        SELECT LocalPatientID, printf('999%07d', person) AS NHSNumber,
+            CAST(DATE '1950-01-01' + CAST(h * 2 AS INTEGER) AS VARCHAR) AS PersonBirthDate,
             printf('ZZ%d %dAA', h // 10, h % 10) AS Postcode, CAST(1 + h % 2 AS VARCHAR) AS Gender,
-            CASE WHEN h % 3 = 0 THEN CAST(1 + h % 4 AS VARCHAR) END AS GenderIDCode, substr('ABCDEFGHJKLMNPRSZ', CAST(1 + h % 17 AS BIGINT), 1) AS EthnicCategory
+            CASE WHEN h % 3 = 0 THEN CAST(1 + h % 4 AS VARCHAR) END AS GenderIDCode,
+            substr('ABCDEFGHJKLMNPRSZ', CAST(1 + h % 17 AS BIGINT), 1) AS EthnicCategory
         FROM people
     """,
     "MHS002GP": """
@@ -85,11 +87,13 @@ REFERENCE = {
     "providers": "SELECT printf('R%02d', n) AS OrgIDProvider, printf('TRUST %02d', n) AS Name FROM range(0, 100) AS t(n)",
     "gp_practices": "SELECT printf('A%05d', n) AS GMPReg, printf('%03dS', n % 106) AS SubICB FROM range(0, 6500) AS t(n)",
     "postcodes": """
-        SELECT printf('ZZ%d %dAA', n // 10, n % 10) AS Postcode, printf('E01%06d', n % 33755) AS LSOA2011, printf('E06%06d', n % 300) AS LADistrictAuth,
+        SELECT printf('ZZ%d %dAA', n // 10, n % 10) AS Postcode, printf('E01%06d', n % 33755) AS LSOA2011,
+            printf('E06%06d', n % 300) AS LADistrictAuth,
             printf('%03dS', n % 106) AS SubICB FROM range(0, 1700000) AS t(n)
     """,
     "geography": """
-        SELECT printf('%03dS', n) AS SubICB, printf('SUB ICB %03d', n) AS SubICBName, printf('E38%06d', n) AS SubICB_ONS, printf('Q%02d', n % 42) AS ICB,
+        SELECT printf('%03dS', n) AS SubICB, printf('SUB ICB %03d', n) AS SubICBName, printf('E38%06d', n) AS SubICB_ONS,
+            printf('Q%02d', n % 42) AS ICB,
             printf('ICB %02d', n % 42) AS ICBName, printf('Y%d', n % 7) AS Region, printf('REGION %d', n % 7) AS RegionName FROM range(0, 106) AS t(n)
     """,
     "commissioner_code_changes": "SELECT '999X' AS OldSubICB, '000S' AS NewSubICB",

@@ -78,6 +78,7 @@ def compute(
     period: str,
     status: str,
     out: Path,
+    *,
     evidence: Path | None = None,
     temporary: Path | None = None,
 ) -> dict[str, Any]:
@@ -100,7 +101,9 @@ def compute(
     if evidence is not None:
         evidence.mkdir(parents=True, exist_ok=True, mode=0o700)
     roots = sorted({folder.resolve() for folder in chosen})
-    with duck.session(read=[*roots, reference], write=[out, *([evidence] if evidence else [])], temporary=temporary) as connection:
+    with duck.session(
+        read=[*roots, reference, reference_data.STANDARD], write=[out, *([evidence] if evidence else [])], temporary=temporary
+    ) as connection:
         held = reference_data.load(connection, reference)
         reference_data.load_groups(connection)
         registry.as_tables(connection, held)
@@ -139,10 +142,15 @@ def _variables(period: str, status: str) -> dict[str, steps.Value]:
 
 
 def _load_submissions(connection: duck.Connection, chosen: Sequence[Path]) -> None:
-    connection.execute("CREATE TABLE folder (submission INTEGER, provider VARCHAR, first_day DATE)")
-    connection.executemany(
-        "INSERT INTO folder VALUES (?, ?, ?)",
-        [[number, folder.parent.name, date.fromisoformat(f"{folder.name}-01")] for number, folder in enumerate(chosen, 1)],
+    columns = {
+        "submission": [str(number) for number in range(1, len(chosen) + 1)],
+        "provider": [folder.parent.name for folder in chosen],
+        "first_day": [f"{folder.name}-01" for folder in chosen],
+    }
+    duck.create_table(connection, "folder as text", columns)
+    connection.execute(
+        "CREATE TABLE folder AS SELECT CAST(submission AS INTEGER) AS submission, provider, CAST(first_day AS DATE) AS first_day"
+        ' FROM "folder as text"'
     )
     current = standard.load()
     folders.load(connection, chosen, [current.table(name) for name in ELEMENTS], elements=ELEMENTS)

@@ -11,8 +11,10 @@ from ips_pipeline.errors import InputError
 from ips_pipeline.mhsds import standard
 from ips_pipeline.store.duck import Connection, DuckError, identifier, text_literal
 
-#: Groups without a bound hold for every month.
-_ALWAYS = (0, 99_999)
+#: The folder of the standard's own groups of codes, which the session must be allowed to read.
+STANDARD = Path(standard.__file__).resolve().parent / "v6"
+
+_UNBOUNDED = 99_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,33 +87,25 @@ def _insert(connection: Connection, path: Path, file: _File, columns: tuple[str,
 
 
 def load_groups(connection: Connection) -> None:
-    """Create ``code_group``, ``code_level`` and ``band`` from the standard's CSV files of those names."""
-    folder = Path(standard.__file__).parent / "v6"
+    """Create ``code_group``, ``code_level`` and ``band`` from the standard's CSV files groups, levels and bands.
+
+    A month or an age left empty is unbounded.
+    """
     connection.execute(
-        "CREATE TABLE code_group (group_name VARCHAR, list VARCHAR, code VARCHAR, meaning VARCHAR, from_month INTEGER, to_month INTEGER, provider VARCHAR)"
-    )
-    connection.executemany(
-        "INSERT INTO code_group VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [[row["group"], row["list"], row["code"], row["meaning"], *_months(row), row["provider"] or None] for row in _rows(folder / "groups.csv")],
+        'CREATE TABLE code_group AS SELECT "group" AS group_name, list, code, meaning,'
+        f" coalesce(CAST(from_month AS INTEGER), 0) AS from_month, coalesce(CAST(to_month AS INTEGER), {_UNBOUNDED}) AS to_month, provider"
+        f" FROM {_standard_csv('groups')}"
     )
     connection.execute(
-        "CREATE TABLE code_level (class VARCHAR, list VARCHAR, code VARCHAR, level VARCHAR, description VARCHAR, from_month INTEGER, to_month INTEGER)"
+        "CREATE TABLE code_level AS SELECT class, list, code, level, description,"
+        f" coalesce(CAST(from_month AS INTEGER), 0) AS from_month, coalesce(CAST(to_month AS INTEGER), {_UNBOUNDED}) AS to_month"
+        f" FROM {_standard_csv('levels')}"
     )
-    connection.executemany(
-        "INSERT INTO code_level VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [[row["class"], row["list"], row["code"], row["level"], row["description"], *_months(row)] for row in _rows(folder / "levels.csv")],
-    )
-    connection.execute("CREATE TABLE band (class VARCHAR, lowest INTEGER, highest INTEGER, level VARCHAR)")
-    connection.executemany(
-        "INSERT INTO band VALUES (?, ?, ?, ?)",
-        [[row["class"], int(row["lowest"] or -99_999), int(row["highest"] or 99_999), row["level"]] for row in _rows(folder / "bands.csv")],
+    connection.execute(
+        f"CREATE TABLE band AS SELECT class, coalesce(CAST(lowest AS INTEGER), -{_UNBOUNDED}) AS lowest,"
+        f" coalesce(CAST(highest AS INTEGER), {_UNBOUNDED}) AS highest, level FROM {_standard_csv('bands')}"
     )
 
 
-def _months(row: Mapping[str, str]) -> tuple[int, int]:
-    return int(row["from_month"] or _ALWAYS[0]), int(row["to_month"] or _ALWAYS[1])
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
+def _standard_csv(name: str) -> str:
+    return f"read_csv({text_literal(str(STANDARD / f'{name}.csv'))}, header = true, all_varchar = true)"

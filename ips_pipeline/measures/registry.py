@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 
 from ips_pipeline.measures import steps
-from ips_pipeline.store.duck import Connection
+from ips_pipeline.store.duck import Connection, create_table, identifier
 
 Kind = Literal["count", "rate", "proportion"]
 
@@ -87,22 +87,47 @@ def _measure(item: Mapping[str, Any]) -> Measure:
 def as_tables(connection: Connection, held: Collection[str]) -> None:
     """Create ``breakdown``, ``measure`` and ``measure_breakdown`` (with what can be evaluated from the reference files held)."""
     registry = load()
-    connection.execute("CREATE TABLE breakdown (breakdown VARCHAR, name VARCHAR, national BOOLEAN)")
-    connection.executemany("INSERT INTO breakdown VALUES (?, ?, ?)", [[item.id, item.name, item.national] for item in registry.breakdowns.values()])
-    connection.execute(
-        "CREATE TABLE measure (measure_id VARCHAR, family VARCHAR, version VARCHAR, kind VARCHAR, per INTEGER, title VARCHAR,"
-        " numerator VARCHAR, denominator VARCHAR)"
+    _create(
+        connection,
+        "breakdown",
+        "breakdown, name, CAST(national AS BOOLEAN) AS national",
+        [{"breakdown": item.id, "name": item.name, "national": str(item.national)} for item in registry.breakdowns.values()],
     )
-    connection.executemany(
-        "INSERT INTO measure VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [[item.id, item.family, item.version, item.kind, item.per, item.title, item.numerator, item.denominator] for item in registry.measures],
-    )
-    connection.execute("CREATE TABLE measure_breakdown (measure_id VARCHAR, breakdown VARCHAR, national BOOLEAN, evaluated BOOLEAN)")
-    connection.executemany(
-        "INSERT INTO measure_breakdown VALUES (?, ?, ?, ?)",
+    _create(
+        connection,
+        "measure",
+        "measure_id, family, version, kind, CAST(per AS INTEGER) AS per, title, numerator, denominator",
         [
-            [item.id, breakdown, registry.breakdowns[breakdown].national, not registry.absent(item, breakdown, held)]
+            {
+                "measure_id": item.id,
+                "family": item.family,
+                "version": item.version,
+                "kind": item.kind,
+                "per": str(item.per),
+                "title": item.title,
+                "numerator": item.numerator,
+                "denominator": item.denominator,
+            }
+            for item in registry.measures
+        ],
+    )
+    _create(
+        connection,
+        "measure_breakdown",
+        "measure_id, breakdown, CAST(national AS BOOLEAN) AS national, CAST(evaluated AS BOOLEAN) AS evaluated",
+        [
+            {
+                "measure_id": item.id,
+                "breakdown": breakdown,
+                "national": str(registry.breakdowns[breakdown].national),
+                "evaluated": str(not registry.absent(item, breakdown, held)),
+            }
             for item in registry.measures
             for breakdown in item.breakdowns
         ],
     )
+
+
+def _create(connection: Connection, name: str, columns: str, rows: Sequence[Mapping[str, str | None]]) -> None:
+    create_table(connection, f"{name} as text", {column: [row[column] for row in rows] for column in rows[0]})
+    connection.execute(f"CREATE TABLE {identifier(name)} AS SELECT {columns} FROM {identifier(f'{name} as text')}")

@@ -39,7 +39,7 @@ def by_level(rows: list[dict[str, str]]) -> dict[Key, str]:
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     period = request.param
     out = tmp_path_factory.mktemp(f"measures-{period}")
-    result = compute(folders.discover(CASE / "submissions"), CASE / "reference", period, "Performance", out, out / "evidence")
+    result = compute(folders.discover(CASE / "submissions"), CASE / "reference", period, "Performance", out, evidence=out / "evidence")
     assert result["not_evaluated"] == []
     yield period, out
 
