@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -51,7 +52,9 @@ def _fetch_one(where: str, home: Path, pattern: str, item: Input, target: Path) 
         if len({column.lower() for column in columns}) < len(columns):
             raise InputError(f"{where}: {paths[0]} has two columns of the same name; rename one")
         return raw.write(target, columns, chain.from_iterable(batches for _, batches in readers))
-    except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error):
+    except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise  # our own disk is full; the file is not at fault
         listed = paths[0] if len(paths) == 1 else home / pattern
         raise InputError(f"{where}: {listed} cannot be read; check its encoding, its delimiter, and that it is complete") from None
 
@@ -64,8 +67,8 @@ def _open(path: Path, item: Input) -> tuple[Sequence[str], Iterator[Sequence[pa.
     encoding = "utf-8-sig" if item.encoding == "utf8" else item.encoding
     with path.open(encoding=encoding, newline="") as handle:
         columns = next(csv.reader(handle, delimiter=item.delimiter), [])
-    if _has_open_quote(path):
-        raise csv.Error("a quote is not closed")
+    if not columns or _has_open_quote(path):
+        raise csv.Error("no heading, or a quote that is not closed")
     return columns, _csv_batches(path, columns, item)
 
 
@@ -76,8 +79,6 @@ def _has_open_quote(path: Path) -> bool:
 
 
 def _csv_batches(path: Path, columns: Sequence[str], item: Input) -> Iterator[Sequence[pa.Array]]:
-    if not columns:
-        return
     reader = pc.open_csv(
         path,
         read_options=pc.ReadOptions(encoding=item.encoding, block_size=_BLOCK_BYTES, use_threads=False),

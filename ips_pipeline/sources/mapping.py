@@ -75,6 +75,8 @@ class Input(_Model):
     def _one_kind(self) -> Self:
         if sum(kind is not None for kind in (self.query, self.table, self.file)) != 1:
             raise ValueError("an input is given by exactly one of query, table or file")
+        if self.file is not None and (Path(self.file).is_absolute() or ".." in Path(self.file).parts):
+            raise ValueError("a file is given relative to the folder of the source, and inside it")
         if self.query is not None:
             if not re.match(r"\s*(--[^\n]*\n\s*)*(select|with)\b", self.query, re.IGNORECASE):
                 raise ValueError("a query must be one SELECT; sources are only ever read")

@@ -42,6 +42,12 @@ _TOLD_FAULTS: tuple[tuple[re.Pattern[str], tuple[str, ...], type[IpsError], str]
         "the server has no database of that name; check the url that SITE.toml refers to",
     ),
     (
+        re.compile(r"attempt to write a readonly database|read-only transaction", re.IGNORECASE),
+        ("25006",),
+        InputError,
+        "a query of the mapping tries to write; sources are only ever read",
+    ),
+    (
         re.compile(r"database( table)? is locked|deadlock|lock wait timeout", re.IGNORECASE),
         ("40P01", "55P03"),
         RetryableError,
@@ -177,6 +183,10 @@ def _faults(name: str, key: str | None) -> Iterator[None]:
         raise UsageError(f"Source {name}: the driver of this database is not installed; install the extra that brings it") from None
     except exc.DBAPIError as error:
         raise _safe(error, name, key) from None
+    except ValueError:
+        raise InputError(
+            f"Source {name}{f', input {key}' if key else ''}: a value is not text in the database's encoding; correct it there"
+        ) from None
     except exc.SQLAlchemyError as error:
         raise InputError(f"Source {name}: the database could not be read ({type(error).__name__}); check the url and the mapping") from None
 

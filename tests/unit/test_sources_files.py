@@ -96,6 +96,7 @@ def test_parquet_types_become_text(tmp_path: Path) -> None:
         ("visits.csv", b"no,seen\n1,2,3 Canary\n", "cannot be read"),
         ("visits.csv", b'no,seen\n1,"2 Canary\n', "cannot be read"),
         ("visits.csv", b"no,seen\n1,\xff\xfe Canary\n", "cannot be read"),
+        ("visits.csv", b"", "cannot be read"),
         ("visits.csv", b"no,No\n1,Canary\n", "two columns of the same name"),
         ("visits.parquet", b"PAR1 Canary", "cannot be read"),
         ("other.csv", b"no\n1\n", "there is no file"),

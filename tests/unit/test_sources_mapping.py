@@ -82,6 +82,8 @@ def test_coverage_names_national_codes_that_the_standard_does_not_list(tmp_path:
         ("outcome: {file: outcome.csv}", "outcome: []", "codes.outcome must map local codes"),
         ('M: "1"', "M: 01", "codes.sex.values.M must be text; put it in quotes"),
         ("{table: dbo.appointment}", "{}", "exactly one of query, table or file"),
+        ("{table: dbo.appointment}", "{file: ../visits.csv}", "a file is given relative to the folder of the source"),
+        ("{table: dbo.appointment}", "{file: /visits.csv}", "a file is given relative to the folder of the source"),
         ("SELECT * FROM person", "DELETE FROM person", "a query must be one SELECT"),
         (":period_end", ":periodend", "binds :periodend, which is not known (did you mean period_end?)"),
         ("where: deleted IS NULL", "filter: deleted IS NULL", "unknown key tables.MHS001.filter"),

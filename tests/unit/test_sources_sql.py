@@ -92,6 +92,7 @@ def test_the_database_itself_refuses_a_write(tmp_path: Path, database: SqlSource
     with pytest.raises(IpsError) as caught:
         fetch(tmp_path, database, visit=Input.model_construct(query=statement, table=None, file=None))
     assert caught.value.exit_code == InputError.exit_code
+    assert "Source epr" in str(caught.value)
     assert fetch(tmp_path, database, visit=Input(table="visit"))["visit"].rows == 1000
 
 
@@ -120,6 +121,12 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "epr.sqlite").write_text("this is no database, it is a note about Canary Person" * 50)
     with pytest.raises(InputError) as caught:
         fetch(tmp_path, SqlSource(kind="sql", url="sqlite:///epr.sqlite"), visit=Input(table="visit"))
+    assert "Canary" not in str(caught.value)
+
+
+def test_text_that_is_no_text_is_told_without_it(tmp_path: Path, database: SqlSource) -> None:
+    with pytest.raises(InputError) as caught:
+        fetch(tmp_path, database, visit=Input(query="SELECT CAST(x'43616e617279ff' AS TEXT) AS name"))
     assert "Canary" not in str(caught.value)
 
 
@@ -194,6 +201,7 @@ class _DriverError(Exception):
         ('database "hunter2" does not exist', None, None, InputError, "no database of that name"),
         ("terminating connection due to administrator command", "57P01", "visit", RetryableError, "ended the connection"),
         ("deadlock detected, hunter2", "40P01", "visit", RetryableError, "locked"),
+        ("cannot execute DELETE in a read-only transaction, hunter2", "25006", "visit", InputError, "tries to write"),
         ("permission denied for table hunter2", "42501", "visit", InputError, "ask for SELECT"),
         ("column hunter2 does not exist", "42703", "visit", InputError, "does not accept the query"),
     ],
