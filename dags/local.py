@@ -3,8 +3,8 @@
     python -m dags.local --site SITE.toml --from 2025-07 --to 2026-09
 
 Each month of ``ips_provider_month`` is run in turn, then ``ips_national_rollup`` for the last month (or the last ``--releases``).
-One line is printed per provider-month. A rejected submission ends its own branch and nothing else. What Airflow itself has to say goes to
-``airflow/airflow.log`` beside its metadata.
+A line is printed per month, and one per submission that was rejected or task that failed: a rejected submission ends its own branch and
+nothing else. A terminal also shows each provider as it goes. What Airflow itself has to say goes to ``airflow/airflow.log`` beside its metadata.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DAGS = Path(__file__).resolve().parent
 class Outcome:
     """What the runs came to. ``worst`` is the exit code of the gravest failure that is not a rejection, 0 when there was none."""
 
-    accepted: int = 0
+    accepted: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     worst: int = 0
@@ -102,10 +102,12 @@ def run(site: settings.Site, months: list[str], releases: list[str], screen: Scr
     from dags.ips_tasks import LONDON
 
     for number, month in enumerate(months, start=1):
-        screen.now(f"{month}  month {number} of {len(months)}: extracting and validating {len(site.providers)} providers …")
+        screen.now(f"{month}  month {number} of {len(months)}: extracting …")
         year, index = divmod(_index(month) + 1, 12)
         # The instant at which the schedule would have run this month, so the history reads as if it had.
+        before = len(outcome.accepted)
         monthly.test(logical_date=datetime(year, index + 1, 8, 5, tzinfo=LONDON), run_conf={"period": month})
+        screen.say(_month_line(month, outcome.accepted[before:], len(site.providers)))
     for month in releases:
         screen.now(f"{month}  computing the measures over all providers …")
         national.test(logical_date=None, run_conf={"period": month})
@@ -136,7 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
         home = site.data / "airflow"
         with _airflow_apart(site, home) as screen:
             outcome = run(site, months, months[len(months) - given.releases :], screen)
-            for line in _summary(outcome, site, home, time.monotonic() - started):
+            for line in _summary(outcome, home, time.monotonic() - started):
                 screen.say(line)
     except IpsError as error:
         print(error, file=sys.stderr)
@@ -183,11 +185,9 @@ def _airflow_apart(site: settings.Site, home: Path) -> Iterator[Screen]:
             os.close(descriptor)
 
 
-def _summary(outcome: Outcome, site: settings.Site, home: Path, seconds: float) -> Iterator[str]:
+def _summary(outcome: Outcome, home: Path, seconds: float) -> Iterator[str]:
     yield ""
-    yield f"{outcome.accepted} provider-months accepted, {len(outcome.rejected)} rejected, {len(outcome.failed)} failed, in {seconds:.0f} s"
-    for release in outcome.releases:
-        yield f"MHS116 for England, {release['period']}: {release['mhs116']:,} (release {site.releases(release['period']) / release['release']})"
+    yield f"{len(outcome.accepted)} provider-months accepted, {len(outcome.rejected)} rejected, {len(outcome.failed)} failed, in {seconds:.0f} s"
     yield f"Airflow's own history and log: {home}"
 
 
@@ -195,14 +195,17 @@ def _follow(dag: DAG, outcome: Outcome, screen: Screen) -> None:
     """Count and print what each task of the DAG comes to. A task is tried once: nobody waits here for a fault to pass."""
 
     def succeeded(context: Context) -> None:
-        result = context["ti"].xcom_pull(task_ids=context["ti"].task_id, map_indexes=context["ti"].map_index)
-        if context["ti"].task_id.endswith("validate"):
-            outcome.accepted += 1
-            refused = f", {result['rows_rejected']:,} rejected" if result["rows_rejected"] else ""
-            screen.say(f"{result['period']}  {result['provider']}  accepted: {result['rows_accepted']:,} rows{refused}{_unchanged(result)}")
-        elif context["ti"].task_id == "measure":
-            outcome.releases.append(result)
-            screen.say(f"{result['period']}  England  released: {result['release']}{_unchanged(result)}")
+        task = context["ti"].task_id
+        if task.endswith("extract"):
+            screen.now(f"{_label(context)}  validating …")
+        elif task.endswith("validate"):
+            verdict = _returned(context)
+            outcome.accepted.append(verdict)
+            screen.now(f"{_label(context)}  {verdict['gate']}")
+        elif task == "measure":
+            release = _returned(context)
+            outcome.releases.append(release)
+            screen.say(f"{release['period']}  England  MHS116 {release['mhs116']:,}, release {release['release']}{_unchanged([release])}")
 
     def failed(context: Context) -> None:
         error = context.get("exception")
@@ -222,13 +225,24 @@ def _follow(dag: DAG, outcome: Outcome, screen: Screen) -> None:
         (task.partial_kwargs if isinstance(task, MappedOperator) else vars(task)).update(settled)
 
 
+def _returned(context: Context) -> dict[str, Any]:
+    """What the task just returned, as the next task would read it."""
+    result: dict[str, Any] = context["ti"].xcom_pull(task_ids=context["ti"].task_id, map_indexes=context["ti"].map_index)
+    return result
+
+
 def _label(context: Context) -> str:
     given: dict[str, str] = getattr(context["task"], "op_kwargs", {})
     return f"{given.get('period', context['params'].get('period'))}  {given.get('provider', context['ti'].task_id)}"
 
 
-def _unchanged(result: dict[str, Any]) -> str:
-    return "" if result["changed"] else " (unchanged)"
+def _month_line(month: str, verdicts: list[dict[str, Any]], providers: int) -> str:
+    taken, refused = (sum(verdict[key] for verdict in verdicts) for key in ("rows_accepted", "rows_rejected"))
+    return f"{month}  {len(verdicts)} of {providers} accepted: {taken:,} rows, {refused:,} rejected{_unchanged(verdicts)}"
+
+
+def _unchanged(results: list[dict[str, Any]]) -> str:
+    return " (nothing has changed)" if results and not any(result["changed"] for result in results) else ""
 
 
 def _index(month: str) -> int:

@@ -1,9 +1,10 @@
 """Start Airflow on this machine, for one person to open: API server, scheduler, DAG processor and triggerer on 127.0.0.1.
 
-    python -m dags.ui --site SITE.toml
+    python -m dags.ui [--site SITE.toml]
 
-It keeps its metadata with the site's data, so the runs of ``python -m dags.local`` are there to see. Schedules are off: a run starts by
-hand, or by the events of another. Ctrl-C stops everything. For a service that others use, see docker-compose.yml.
+Without a site it serves the made-up one under demo-output/, and makes that first when it is not there. The metadata lie with the
+site's data, so the runs of ``python -m dags.local`` are there to see. There is no schedule: a run starts by hand, or by the events of
+another. Ctrl-C stops everything. For a service that others use, see docker-compose.yml.
 """
 
 from __future__ import annotations
@@ -37,18 +38,20 @@ COMPONENTS: Sequence[Sequence[str]] = (
     ("triggerer", "--skip-serve-logs"),
 )
 START_SECONDS = 90
+#: Where ``make demo`` leaves its site.
+MADE_UP = Path("demo-output")
 STOP_SECONDS = 20
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Start, say where to go, wait for Ctrl-C, stop. Returns 0, or the exit code of what went wrong."""
     parser = argparse.ArgumentParser(prog="python -m dags.ui", description="Start Airflow with the IPS DAGs on this machine.")
-    parser.add_argument("--site", type=Path, required=True, help="the site's SITE.toml")
+    parser.add_argument("--site", type=Path, help=f"the site's SITE.toml (default: the made-up site under {MADE_UP}/)")
     parser.add_argument("--port", type=int, default=8080, help="port on 127.0.0.1; another is taken when it is in use (default 8080)")
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        site = settings.load(given.site)
+        site = settings.load(given.site or _made_up_site())
         home = site.data / "airflow"
         os.umask(0o077)
         home.mkdir(parents=True, exist_ok=True)
@@ -60,6 +63,16 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nAirflow has stopped.")
     return 0
+
+
+def _made_up_site() -> Path:
+    """SITE.toml of the demonstration, which is made up first where ``make demo`` has not run."""
+    file = MADE_UP.resolve() / "site" / "SITE.toml"
+    if not file.is_file():
+        from ips_pipeline import flows
+
+        file = flows.make_up_site(MADE_UP.resolve())[0].file
+    return file
 
 
 def _serve(home: Path, variables: Mapping[str, str], port: int) -> None:
