@@ -13,7 +13,7 @@ from pathlib import Path
 from ips_pipeline.mhsds.standard import REJECTING, Level, Rule, Standard, Table
 from ips_pipeline.quality.findings import RuleSet
 from ips_pipeline.quality.rulebook import LEVEL_WORDS, judged_elements, sentence
-from ips_pipeline.store.duck import Connection, identifier, text_literal
+from ips_pipeline.store.duck import Connection, create_table, identifier, text_literal
 
 #: Name and value pairs on a line.
 ITEMS = 10
@@ -52,7 +52,7 @@ def prepare(connection: Connection, rules: RuleSet, submissions: int) -> None:
 
 def write(connection: Connection, number: int, target: Path) -> None:
     """Write the four files of one submission (by its number in the batch) into ``target``, owner-only, in a total order."""
-    pairs = "".join(f", items[{item}] AS DATA_ITEM{item}, held[{item}] AS DATA_VALUE{item}" for item in range(1, ITEMS + 1))
+    pairs = "".join(f", nullif(elements[{item}], '') AS DATA_ITEM{item}, held[{item}] AS DATA_VALUE{item}" for item in range(1, ITEMS + 1))
     for name in ("validations.csv", "data_quality.csv"):
         report = text_literal(FILES[name])
         _copy(
@@ -87,13 +87,17 @@ def items_of(rule: Rule, table: Table) -> tuple[str, ...]:
 
 def _describe(connection: Connection, rules: RuleSet) -> None:
     """``portal_rule``: per code of the standard the report it goes to, its message and the elements on its lines."""
-    connection.execute("CREATE TABLE portal_rule (code VARCHAR, report VARCHAR, description VARCHAR, items VARCHAR[])")
     found = {code for (code,) in connection.execute("SELECT DISTINCT code FROM findings").fetchall()}
+    lines: dict[str, list[str | None]] = {"code": [], "report": [], "description": [], "elements": []}
     for rule in rules.standard.rules():
         if rule.code in found and (level := rules.levels.get(rule.code)):
             table = rules.standard.table(rule.table)
-            shown = [element.removeprefix("MHS000.") for element in items_of(rule, table)]
-            connection.execute("INSERT INTO portal_rule VALUES (?, ?, ?, ?)", [rule.code, _report(level), _message(rule, level, table), shown])
+            lines["code"].append(rule.code)
+            lines["report"].append(_report(level))
+            lines["description"].append(_message(rule, level, table))
+            lines["elements"].append(" ".join(element.removeprefix("MHS000.") for element in items_of(rule, table)))
+    create_table(connection, "portal_rule as text", lines)
+    connection.execute("""CREATE VIEW portal_rule AS SELECT * REPLACE (string_split(elements, ' ') AS elements) FROM "portal_rule as text" """)
 
 
 def _report(level: Level) -> str:
@@ -148,10 +152,15 @@ def _count(connection: Connection, standard: Standard, submissions: int) -> None
 
     A file that is rejected loads nothing, so none of its rows counts as accepted.
     """
-    connection.execute("CREATE TABLE portal_table (table_name VARCHAR, number VARCHAR, title VARCHAR)")
-    connection.executemany(
-        "INSERT INTO portal_table VALUES (?, ?, ?)",
-        [[table.name, table.id.removeprefix("MHS"), f"{table.name} ({table.title})"] for table in standard.tables.values()],
+    tables = standard.tables.values()
+    create_table(
+        connection,
+        "portal_table",
+        {
+            "table_name": [table.name for table in tables],
+            "number": [table.id.removeprefix("MHS") for table in tables],
+            "title": [f"{table.name} ({table.title})" for table in tables],
+        },
     )
     connection.execute(
         f"""
@@ -177,7 +186,7 @@ def _count(connection: Connection, standard: Standard, submissions: int) -> None
         SELECT submission, '{_AGGREGATION}' AS report, 'MHSARV' || number AS code,
             title || ': rows accepted, of rows submitted' AS description,
             CASE WHEN refused THEN 0 ELSE rows - rejected END AS numerator, rows AS denominator,
-            CAST([] AS VARCHAR[]) AS items, CAST([] AS VARCHAR[]) AS held
+            CAST([] AS VARCHAR[]) AS elements, CAST([] AS VARCHAR[]) AS held
         FROM counted
         UNION ALL
         SELECT submission, '{_DIAGNOSTICS}', 'MHSDAG' || number,
