@@ -90,14 +90,14 @@ def write(
         if (shelf / identity / MANIFEST).is_file():
             return _settle(shelf, identity, changed=False)
         manifest = {"identity": identity, "inputs": dict(inputs or {}), "facts": dict(facts), "files": files}
-        for path in (item for item in work.rglob("*") if item.is_file()):
-            path.chmod(0o600)
+        for path in work.rglob("*"):
+            path.chmod(0o700 if path.is_dir() else 0o600)
             _sync(path)
         _write_text(work / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
         _sync(work)
         shelf.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            os.rename(work, shelf / identity)
+            work.rename(shelf / identity)
         except OSError as error:
             # Another run finished the same content first; its directory is as good as ours.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
@@ -156,7 +156,7 @@ def _settle(shelf: Path, identity: str, *, changed: bool) -> Stage:
     if before != identity:
         fresh = shelf / f".{CURRENT}.{uuid.uuid4().hex}"
         _write_text(fresh, identity + "\n")
-        os.replace(fresh, pointer)
+        fresh.replace(pointer)
         _sync(shelf)
     manifest = json.loads((shelf / identity / MANIFEST).read_text(encoding="utf-8"))
     return Stage(shelf / identity, identity, manifest, changed=changed or before != identity)
