@@ -10,6 +10,7 @@ case counts, an empty cell is NULL, and most kinds pass on NULL.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -94,8 +95,7 @@ class Kind:
 
     def expectation(self, rule: Rule, judged: Judged) -> dict[str, Any]:
         """The Great Expectations type and arguments that fail for exactly the same rows."""
-        query = f"SELECT * FROM {{batch}} AS judged WHERE {self.bad(rule, judged)}"
-        return {"type": "unexpected_rows_expectation", "kwargs": {"unexpected_rows_query": query}}
+        return unexpected_rows(self.bad(rule, judged))
 
     def examples(self, rule: Rule, judged: Judged) -> Examples:
         """Values of the element that pass and fail; empty where one value alone does not decide."""
@@ -104,6 +104,16 @@ class Kind:
     def needs_header(self, rule: Rule) -> bool:
         """Whether the rule compares with the header, so that without one its table has no rows to judge."""
         return False
+
+
+def unexpected_rows(predicate: str) -> dict[str, Any]:
+    """The Great Expectations expectation that no row of the batch, read as ``judged``, makes the predicate TRUE.
+
+    The predicate passes through ``str.format`` and SQLAlchemy's ``text``, so its braces are doubled and its colons escaped.
+    """
+    safe = re.sub(r"(?<![:\w\\]):(?=\w)", r"\:", predicate.replace("{", "{{").replace("}", "}}"))
+    query = f"SELECT * FROM (SELECT * FROM {{batch}}) AS judged WHERE {safe}"
+    return {"type": "unexpected_rows_expectation", "kwargs": {"unexpected_rows_query": query}}
 
 
 def _name(rule: Rule) -> str:
@@ -533,6 +543,15 @@ class Unique(Kind):
 
     def sentence(self, rule: Rule) -> str:
         return f"No two rows may share the same {' + '.join(rule.arguments['elements'])}; every row that does is rejected."
+
+    def expectation(self, rule: Rule, judged: Judged) -> dict[str, Any]:
+        elements = list(rule.arguments["elements"])
+        if len(elements) == 1:
+            return {"type": "expect_column_values_to_be_unique", "kwargs": {"column": elements[0]}}
+        return {
+            "type": "expect_compound_columns_to_be_unique",
+            "kwargs": {"column_list": elements, "ignore_row_if": "any_value_is_missing"},
+        }
 
 
 class UniqueWhenBlank(Kind):

@@ -1,0 +1,312 @@
+"""The gate: Great Expectations runs the suites generated from the standard over a judged submission, and its verdict is recorded.
+
+The suites under ``expectations/suites`` say every rule of a table as an expectation. The gate runs those of the edition in force
+on the same DuckDB connection as the findings, and both must name the same codes for the same number of rows. Over the rows that
+would be loaded it also holds that every referential rule that rejects is kept, so that the cascade is known to be complete.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from ips_pipeline.errors import IpsError
+from ips_pipeline.mhsds.standard import REJECTING, Edition, Level, Rule, Standard, Table, load
+from ips_pipeline.quality.findings import FILE_KINDS, INERT_KINDS, RuleSet
+from ips_pipeline.quality.kinds import KINDS, Judged, unexpected_rows
+from ips_pipeline.store.duck import Connection, identifier, text_literal
+
+#: Relations of a table that expectations look at. ``submitted``: its rows that are not wholly blank, as submitted. ``judged``: the rows
+#: the rules judge. ``valid``: the rows left after the cascade.
+_SUBMITTED, _JUDGED, _VALID = "submitted", "judged", "valid"
+
+#: Kinds that can only be about an element.
+_ONE_ELEMENT = frozenset({"length", "in_list"})
+
+_STRUCTURE = "the tables and columns of an Access file are compared where one is read"
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What Great Expectations found in one submission. Codes and counts only, never a value.
+
+    ``verdict`` is ``accepted``, ``accepted with rejections`` or ``rejected``. ``failed`` gives the rows each failed code has, 1 for a
+    code about the file. ``seconds`` is how long the gate took, the import of Great Expectations included; it is not written.
+    """
+
+    verdict: str
+    edition: Edition
+    expectations: int
+    failed: Mapping[str, int]
+    levels: Mapping[str, Level]
+    not_evaluated: Mapping[str, str]
+    seconds: float
+
+    def write_json(self, path: Path) -> None:
+        """Write the result for the record, readable by its owner only; the same submission gives the same bytes."""
+        content = {
+            "verdict": self.verdict,
+            "edition": self.edition,
+            "expectations": self.expectations,
+            "failed": [{"code": code, "level": self.levels[code], "rows": rows} for code, rows in sorted(self.failed.items())],
+            "not_evaluated": dict(sorted(self.not_evaluated.items())),
+        }
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def suite(table: Table, standard: Standard) -> dict[str, Any]:
+    """The Great Expectations suite of a table, for all editions: one expectation per rule that can be decided.
+
+    ``meta`` of an expectation gives the official code, the element, the level in each edition and the relations it runs over;
+    ``meta`` of the suite gives the codes without an expectation and the reason.
+    """
+    held = Judged(standard, table)
+    expectations, without = [], {}
+    for rule in _rules(table, standard):
+        if reason := _undecidable(rule):
+            without[rule.code] = reason
+            continue
+        expectation, sentence, over = _expectation(rule, held)
+        level = rule.levels.get("published") or rule.levels["etos"]
+        expectations.append(
+            {
+                "type": expectation["type"],
+                "kwargs": expectation["kwargs"],
+                "severity": _severity(level),
+                "description": sentence,
+                "meta": {"code": rule.code, "element": rule.element, "level": dict(rule.levels), "over": over},
+            }
+        )
+    return {"name": table.name, "expectations": expectations, "meta": {"standard": standard.version, "without_expectation": without}}
+
+
+def write_suites(standard: Standard, folder: Path) -> None:
+    """Write ``<table>.json`` for every table of the standard, one expectation a line."""
+    for table in standard.tables.values():
+        (folder / f"{table.name}.json").write_text(suite_text(suite(table, standard)), encoding="utf-8")
+
+
+def suite_text(content: Mapping[str, Any]) -> str:
+    """A suite as its file holds it."""
+    lines = ",\n".join("  " + json.dumps(item, ensure_ascii=False) for item in content["expectations"])
+    meta = json.dumps(content["meta"], ensure_ascii=False)
+    return f'{{\n "name": {json.dumps(content["name"])},\n "meta": {meta},\n "expectations": [\n{lines}\n ]\n}}\n'
+
+
+def run(connection: Connection, rules: RuleSet, submission: int = 1) -> GateResult:
+    """Run the suites over one submission that ``findings.judge`` has judged on this connection.
+
+    Raises IpsError when Great Expectations and the findings differ in any code or count, when a row that would be loaded breaks a
+    referential rule, or when an expectation cannot be evaluated.
+    """
+    started = perf_counter()
+    # Great Expectations takes seconds to import: only a run that asks for the gate pays.
+    from ips_pipeline.quality import gx_duckdb  # noqa: PLC0415
+
+    run_count = 0
+    failed: dict[str, int] = defaultdict(int)
+    orphaned: set[str] = set()
+    with gx_duckdb.opened(connection) as engine, _moments(connection, rules):
+        for table in rules.standard.tables.values():
+            for over, query, expectations in _due(connection, rules, table, submission):
+                closure = over == _VALID
+                for outcome in engine.run(query, expectations):
+                    run_count += 1
+                    code = outcome.meta["code"]
+                    if outcome.unexpected and closure and outcome.meta["over"] != [_VALID]:
+                        orphaned.add(code)
+                    elif outcome.unexpected:
+                        failed[code] += outcome.unexpected
+    if orphaned:
+        raise IpsError(f"Rows that would be loaded break {', '.join(sorted(orphaned))}: the cascade is incomplete, so nothing was accepted")
+    _compare(connection, rules, submission, failed)
+    levels = {rules.levels[code] for code in failed}
+    verdict = "rejected" if "file" in levels else "accepted with rejections" if levels & REJECTING else "accepted"
+    not_evaluated = {**rules.not_evaluated, **{rule.code: _STRUCTURE for rule in rules.file if rule.kind == "structure"}}
+    return GateResult(verdict, rules.edition, run_count, dict(failed), rules.levels, not_evaluated, perf_counter() - started)
+
+
+def _rules(table: Table, standard: Standard) -> Iterator[Rule]:
+    """The rules of a table: about the file, then of each field, then of the table."""
+    yield from (rule for rule in standard.file_rules if rule.table == table.id)
+    for field in table.fields:
+        yield from field.rules
+    yield from table.rules
+
+
+def _undecidable(rule: Rule) -> str | None:
+    if rule.kind == "structure":
+        return _STRUCTURE
+    if rule.kind in INERT_KINDS:
+        return "the portal has a message but no rule for this code"
+    if rule.kind == "in_list" and rule.arguments["list"] == "unpublished":
+        return "the code list is not public"
+    if rule.kind in _ONE_ELEMENT and rule.element is None:
+        return "the table has no such element in this version"
+    return None
+
+
+def _severity(level: Level) -> str:
+    return "critical" if level in REJECTING else "warning"
+
+
+def _expectation(rule: Rule, held: Judged) -> tuple[dict[str, Any], str, list[str]]:
+    """The expectation of a rule, its sentence, and the relations it runs over."""
+    if rule.kind in FILE_KINDS:
+        return _file_expectation(rule, held)
+    kind = KINDS[rule.kind]
+    expectation = kind.expectation(rule, held)
+    if moment := _earlier_relation(rule, held.standard):
+        now, then = moment
+        query = expectation["kwargs"]["unexpected_rows_query"]
+        expectation["kwargs"]["unexpected_rows_query"] = query.replace(identifier(now), identifier(then))
+    return expectation, kind.sentence(rule), [_JUDGED, _VALID] if rule.kind == "parent_exists" else [_JUDGED]
+
+
+def _file_expectation(rule: Rule, held: Judged) -> tuple[dict[str, Any], str, list[str]]:
+    some_row = {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1}}
+    if rule.kind == "table_empty":
+        return some_row, f"{rule.table} must have a row that is not blank, or the whole file is rejected.", [_SUBMITTED]
+    if rule.kind == "nothing_left":
+        return some_row, f"A row of {rule.table} must be left, or the whole file is rejected.", [_VALID]
+    if rule.kind == "header_invalid":
+        kept = identifier(held.table.name + " valid")
+        gone = f"NOT EXISTS (SELECT 1 FROM {kept} AS kept WHERE kept.submission = judged.submission AND kept.row = judged.row)"
+        return unexpected_rows(gone), "The header must not be rejected, or the whole file is.", [_JUDGED]
+    because = [other for other in _rules(held.table, held.standard) if other.code in rule.arguments["because"]]
+    breach = " OR ".join(KINDS[other.kind].bad(other, held) for other in because)
+    return unexpected_rows(breach), "The header must be of the period chosen at upload, or the whole file is rejected.", [_JUDGED]
+
+
+def _earlier_relation(rule: Rule, standard: Standard) -> tuple[str, str] | None:
+    """For a rule whose table of reference loses more rows after the rule has run: that relation's name now, and as it was then."""
+    if rule.kind == "gp_continuity":
+        name = standard.table(rule.table).name
+    elif rule.kind == "parent_exists":
+        parent = standard.table(rule.arguments["parent"])
+        later = _later(rule, standard)
+        if not any(other.code in later for other in _rules(parent, standard)):
+            return None
+        name = parent.name
+    else:
+        return None
+    return f"{name} valid", f"{name} before {rule.code}"
+
+
+def _later(rule: Rule, standard: Standard) -> frozenset[str]:
+    """The codes decided at the same time as the rule or later."""
+    order = standard.referential_order
+    if rule.kind == "gp_continuity":
+        return frozenset({rule.code, *order})
+    return frozenset(order[order.index(rule.code) :])
+
+
+@contextmanager
+def _moments(connection: Connection, rules: RuleSet) -> Iterator[None]:
+    """Views of the rows that were still valid when a rule ran, for the rules that need them; gone when the gate is done."""
+    rejecting = {code for code, level in rules.levels.items() if level in REJECTING}
+    views = []
+    for rule in (*rules.continuity, *rules.referential):
+        if moment := _earlier_relation(rule, rules.standard):
+            now, then = moment
+            name = now.removesuffix(" valid")
+            codes = ", ".join(text_literal(code) for code in sorted(rejecting - _later(rule, rules.standard)))
+            connection.execute(
+                f"CREATE VIEW {identifier(then)} AS SELECT * FROM {identifier(name + ' judged')} AS judged WHERE NOT EXISTS ("
+                f"SELECT 1 FROM findings AS gone WHERE gone.submission = judged.submission AND gone.row = judged.row"
+                f" AND gone.table_name = {text_literal(name)} AND gone.code IN ({codes}))"
+            )
+            views.append(then)
+    try:
+        yield
+    finally:
+        for view in views:
+            connection.execute(f"DROP VIEW {identifier(view)}")
+
+
+@cache
+def _suite(table: str, standard_version: str) -> Sequence[Mapping[str, Any]]:
+    standard = load(standard_version)
+    expectations: Sequence[Mapping[str, Any]] = suite(standard.table(table), standard)["expectations"]
+    return expectations
+
+
+def _due(connection: Connection, rules: RuleSet, table: Table, submission: int) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+    """What to run for a table: the relation's role, the query of its rows, and the expectations of the edition in force.
+
+    Rules about rows need rows; those that ask for a row at all run over an empty relation too.
+    """
+    own = f"submission = {submission}"
+    blank = " AND ".join(f"{identifier(element)} IS NULL" for element in table.elements)
+    sources = {
+        _SUBMITTED: f"{identifier(table.name)} WHERE {own} AND NOT ({blank})",
+        _JUDGED: f"{identifier(table.name + ' judged')} WHERE {own}",
+        _VALID: f"{identifier(table.name + ' valid')} WHERE {own}",
+    }
+    submitted = _some(connection, f"submitted WHERE {own} AND table_name = {text_literal(table.name)}")
+    for over, source in sources.items():
+        due = [_in_force(item, rules) for item in _suite(table.id, rules.standard.version) if _applies(item, over, rules)]
+        about_table = [item for item in due if item["type"] == "expect_table_row_count_to_be_between"]
+        if over == _VALID and not submitted:
+            due = []
+        elif not submitted or not _some(connection, source):
+            due = about_table
+        if due:
+            yield over, f"SELECT * FROM {source}", due
+
+
+def _some(connection: Connection, source: str) -> bool:
+    return connection.execute(f"SELECT 1 FROM {source} LIMIT 1").fetchone() is not None
+
+
+def _applies(item: Mapping[str, Any], over: str, rules: RuleSet) -> bool:
+    """Whether an expectation is run over the relation; a second look, at the rows left, is only for rules that reject."""
+    meta = item["meta"]
+    level = meta["level"].get(rules.edition)
+    if level is None or over not in meta["over"] or meta["code"] in rules.not_evaluated:
+        return False
+    return over == meta["over"][0] or level in REJECTING
+
+
+def _in_force(item: Mapping[str, Any], rules: RuleSet) -> dict[str, Any]:
+    """The expectation as Great Expectations takes it, with the severity of the edition in force."""
+    return {**item, "severity": _severity(item["meta"]["level"][rules.edition])}
+
+
+def _compare(connection: Connection, rules: RuleSet, submission: int, failed: Mapping[str, int]) -> None:
+    """Hold the gate and the findings equal, code for code and row for row."""
+    counts = connection.execute("SELECT code, count(*) FROM findings WHERE submission = ? GROUP BY code", [submission]).fetchall()
+    found = {code: int(rows) for code, rows in counts}
+    about_file = {rule.code for rule in rules.file}
+    differing = sorted(
+        code
+        for code in {*found, *failed}
+        if (found.get(code, 0) > 0) != (failed.get(code, 0) > 0) or (code not in about_file and found.get(code, 0) != failed.get(code, 0))
+    )
+    if differing:
+        raise IpsError(
+            f"The gate and the findings disagree on {', '.join(differing)}, a fault of the software; nothing was accepted, please report it"
+        )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """``python -m ips_pipeline.quality.gate --write``: write the suites into ``expectations/suites`` of the checkout."""
+    if list(arguments) != ["--write"]:
+        sys.stderr.write("usage: python -m ips_pipeline.quality.gate --write\n")
+        return 2
+    write_suites(load(), Path(__file__).resolve().parents[2] / "expectations" / "suites")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
