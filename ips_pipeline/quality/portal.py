@@ -7,8 +7,12 @@ diagnostics, whose formulas are not public. The lines hold submitted values: the
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
 
 from ips_pipeline.mhsds.standard import REJECTING, Level, Rule, Standard, Table
 from ips_pipeline.quality.findings import RuleSet
@@ -35,40 +39,31 @@ FILES = {
     "aggregation.csv": _AGGREGATION,
 }
 
+#: Lines that are in memory at a time.
+_LINES = 50_000
+
 #: A spreadsheet cell holds no more characters than this.
 _CELL = 32_000
 
 
-def prepare(connection: Connection, rules: RuleSet, submissions: int) -> None:
-    """Gather the lines of all four reports for the submissions just judged; ``write`` then takes them one submission at a time.
+def write(connection: Connection, rules: RuleSet, targets: Sequence[Path]) -> None:
+    """Write the four files of every submission just judged, the n-th into ``targets[n - 1]``, owner-only, in a total order.
 
     Needs ``findings``, ``report`` (submission, table_name, row, code, level), ``gone`` (submission, table_name, row) and
-    ``submitted`` (submission, table_name, rows) on the connection.
+    ``submitted`` (submission, table_name, rows) on the connection. Each report of all submissions is one ordered stream, so
+    neither a thousand submissions nor a million findings cost more than their lines.
     """
-    _describe(connection, rules)
     _gather(connection, rules.standard)
-    _count(connection, rules.standard, submissions)
-
-
-def write(connection: Connection, number: int, target: Path) -> None:
-    """Write the four files of one submission (by its number in the batch) into ``target``, owner-only, in a total order."""
-    pairs = "".join(f", nullif(elements[{item}], '') AS DATA_ITEM{item}, held[{item}] AS DATA_VALUE{item}" for item in range(1, ITEMS + 1))
+    _count(connection, rules.standard, len(targets))
     for name in ("validations.csv", "data_quality.csv"):
-        report = text_literal(FILES[name])
-        _copy(
-            connection,
-            f"SELECT report AS REPORT_TYPE, description AS DESCRIPTION, code AS CODE, NULL AS NUMERATOR, NULL AS DENOMINATOR{pairs}"
-            f" FROM portal_line JOIN portal_rule USING (code) WHERE submission = {number} AND report = {report} ORDER BY table_name, row, code",
-            target / name,
-        )
+        _split(_finding_lines(connection, rules, FILES[name]), [target / name for target in targets])
     for name in ("diagnostics.csv", "aggregation.csv"):
-        report = text_literal(FILES[name])
-        _copy(
-            connection,
-            f"SELECT report AS REPORT_TYPE, description AS DESCRIPTION, code AS CODE, numerator AS NUMERATOR, denominator AS DENOMINATOR{pairs}"
-            f" FROM portal_count WHERE submission = {number} AND report = {report} ORDER BY code",
-            target / name,
+        pairs = "".join(f", elements[{item}], held[{item}]" for item in range(1, ITEMS + 1))
+        lines = connection.sql(
+            f"SELECT submission, report, description, code, numerator, denominator{pairs}"
+            f" FROM portal_count WHERE report = {text_literal(FILES[name])} ORDER BY submission, code"
         )
+        _split(lines.to_arrow_reader(_LINES), [target / name for target in targets])
 
 
 def items_of(rule: Rule, table: Table) -> tuple[str, ...]:
@@ -85,19 +80,45 @@ def items_of(rule: Rule, table: Table) -> tuple[str, ...]:
     return tuple([*identifying[: max(ITEMS - len(judged), 0)], *judged][:ITEMS])
 
 
-def _describe(connection: Connection, rules: RuleSet) -> None:
-    """``portal_rule``: per code of the standard the report it goes to, its message and the elements on its lines."""
-    found = {code for (code,) in connection.execute("SELECT DISTINCT code FROM findings").fetchall()}
-    lines: dict[str, list[str | None]] = {"code": [], "report": [], "description": [], "elements": []}
+def _finding_lines(connection: Connection, rules: RuleSet, report: str) -> Iterator[pa.RecordBatch]:
+    """The lines of one report: the submission, then the columns of the portal. What is the same for a code is added after the sort."""
+    about: list[tuple[str, str, tuple[str, ...]]] = []
     for rule in rules.standard.rules():
-        if rule.code in found and (level := rules.levels.get(rule.code)):
+        if (level := rules.levels.get(rule.code)) and _report(level) == report:
             table = rules.standard.table(rule.table)
-            lines["code"].append(rule.code)
-            lines["report"].append(_report(level))
-            lines["description"].append(_message(rule, level, table))
-            lines["elements"].append(" ".join(element.removeprefix("MHS000.") for element in items_of(rule, table)))
-    create_table(connection, "portal_rule as text", lines)
-    connection.execute("""CREATE VIEW portal_rule AS SELECT * REPLACE (string_split(elements, ' ') AS elements) FROM "portal_rule as text" """)
+            about.append((rule.code, _message(rule, level, table), items_of(rule, table)))
+    codes = pa.array([code for code, _, _ in about])
+    descriptions = pa.array([description for _, description, _ in about])
+    names = [
+        pa.array([items[item].removeprefix("MHS000.") if item < len(items) else None for _, _, items in about], pa.string()) for item in range(ITEMS)
+    ]
+    values = "".join(f", held[{item}]" for item in range(1, ITEMS + 1))
+    found = connection.sql(
+        f"SELECT submission, code{values} FROM (SELECT submission, code, held FROM portal_line"
+        f" WHERE code IN ({', '.join(text_literal(code) for code, _, _ in about)}) ORDER BY submission, table_name, row, code)"
+    )
+    for batch in found.to_arrow_reader(_LINES):
+        which = pc.index_in(batch.column(1), value_set=codes)
+        blank = pa.nulls(len(batch), pa.string())
+        pairs = [column for item in range(ITEMS) for column in (names[item].take(which), batch.column(2 + item))]
+        kind = pa.repeat(report, len(batch))
+        columns = [batch.column(0), kind, descriptions.take(which), batch.column(1), blank, blank, *pairs]
+        yield pa.RecordBatch.from_arrays(columns, ["submission", *COLUMNS])
+
+
+def _split(lines: Iterable[pa.RecordBatch], paths: Sequence[Path]) -> None:
+    """Write lines that are ordered by submission (their first column, from 1) to the file of each; a file without lines has only the header."""
+    for path in paths:
+        path.touch(mode=0o600)
+        path.write_text(",".join(COLUMNS) + "\n", encoding="ascii")
+    for batch in lines:
+        runs = pc.run_end_encode(batch.column(0))
+        start = 0
+        for submission, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+            part = batch.select(range(1, 1 + len(COLUMNS))).slice(start, end - start)
+            with paths[submission - 1].open("ab") as handle:
+                pa_csv.write_csv(part, handle, pa_csv.WriteOptions(include_header=False))
+            start = end
 
 
 def _report(level: Level) -> str:
@@ -200,8 +221,3 @@ def _count(connection: Connection, standard: Standard, submissions: int) -> None
 
 def _levels(levels: Iterable[Level]) -> str:
     return ", ".join(text_literal(level) for level in sorted(levels))
-
-
-def _copy(connection: Connection, query: str, path: Path) -> None:
-    connection.execute(f"COPY ({query}) TO {text_literal(str(path.resolve()))} (FORMAT csv, HEADER true)")
-    path.chmod(0o600)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from ips_pipeline.errors import InputError
 from ips_pipeline.mhsds.standard import Edition, Standard, load
 from ips_pipeline.quality import findings, portal
 from ips_pipeline.quality.findings import Portal, RuleSet
+from ips_pipeline.quality.gate import run as run_gate
 from ips_pipeline.store.duck import Connection, create_table, identifier, session, text_literal
 from ips_pipeline.store.folders import ROW_COLUMN
 
@@ -24,7 +25,7 @@ _BATCH_BYTES = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of one submission; counts only. ``file_codes`` are the codes that reject it as a file."""
+    """The outcome of one submission; counts only. ``file_codes`` reject it as a file; ``gate`` is the recorded verdict, if asked for."""
 
     folder: Path
     out: Path
@@ -33,6 +34,7 @@ class Verdict:
     rows_rejected: int
     findings: int
     not_evaluated: tuple[str, ...]
+    gate: str | None = None
 
     def facts(self) -> dict[str, Any]:
         """The outcome as a manifest keeps it."""
@@ -42,6 +44,7 @@ class Verdict:
             "rows_rejected": self.rows_rejected,
             "findings": self.findings,
             "not_evaluated": list(self.not_evaluated),
+            "gate": self.gate,
         }
 
 
@@ -58,6 +61,7 @@ def validate(
     *,
     edition: Edition = "published",
     accepted: bool = False,
+    gate: bool = False,
     temporary: Path | None = None,
 ) -> list[Verdict]:
     """Judge every submission folder and write ``findings.csv``, ``rejected_rows.csv`` and the portal's reports into its output folder.
@@ -65,7 +69,8 @@ def validate(
     ``findings.csv``: table, row, code, level; one line per rule that a row fails, row 0 for the file itself.
     ``rejected_rows.csv``: table, row; every row that would not be loaded, after the cascade. With ``accepted`` the rows that
     would be loaded are written to ``accepted/<table>.parquet`` in the same layout, with the submitted row number, unless the
-    file is rejected. Raises InputError when a folder or a file cannot be read.
+    file is rejected. With ``gate`` Great Expectations runs the suites too and its result is written to ``gate.json``. Raises
+    InputError when a folder or a file cannot be read, and IpsError when the gate differs from the findings.
     """
     for folder in submissions:
         if not folder.is_dir():
@@ -82,9 +87,13 @@ def validate(
             rules = findings.rule_set(standard, edition, lists)
             findings.judge(connection, rules, len(folders))
             _tally(connection, rules)
-            portal.prepare(connection, rules, len(folders))
+            portal.write(connection, rules, targets)
             for number, (folder, target) in enumerate(zip(folders, targets, strict=True), 1):
                 verdict = _write(connection, rules, number, folder, target)
+                if gate:
+                    result = run_gate(connection, rules, number)
+                    result.write_json(target / "gate.json")
+                    verdict = replace(verdict, gate=result.verdict)
                 if accepted and not verdict.file_codes:
                     _write_accepted(connection, standard, number, target / "accepted")
                 verdicts.append(verdict)
@@ -115,7 +124,6 @@ def _write(connection: Connection, rules: RuleSet, number: int, folder: Path, ta
     """Write the reports of one submission and count what they hold."""
     _copy(connection, f"SELECT table_name AS \"table\", row, code, level FROM report WHERE submission = {number} ORDER BY ALL", target / "findings.csv")
     _copy(connection, f'SELECT table_name AS "table", row FROM gone WHERE submission = {number} ORDER BY ALL', target / "rejected_rows.csv")
-    portal.write(connection, number, target)
     codes = connection.execute("SELECT DISTINCT code FROM report WHERE submission = ? AND level = 'file' ORDER BY code", [number]).fetchall()
     counts = connection.execute(
         "SELECT (SELECT coalesce(sum(rows), 0) FROM submitted WHERE submission = $number), (SELECT count(*) FROM gone WHERE submission = $number),"
