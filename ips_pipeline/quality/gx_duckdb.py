@@ -136,7 +136,7 @@ def _raised(result: Any) -> bool:
 
 
 def _count(result: Any) -> int:
-    return 0 if result.success else int(result.result.get("unexpected_count", 1))
+    return 0 if result.success else int((result.meta or {}).get("unexpected_count", 1))
 
 
 def _check_release() -> None:
@@ -196,11 +196,12 @@ def _columns(execution_engine: Any, table_selectable: Any, schema_name: str | No
 
 def _validate_rows(self: Any, metrics: Mapping[str, Any], runtime_configuration: Any = None, execution_engine: Any = None) -> dict[str, Any]:
     count = metrics[_ROWS]
-    return {"success": count == 0, "result": {"unexpected_count": count}}
+    return {"success": count == 0, "meta": {"unexpected_count": count}}
 
 
+# The smallest result format empties ``result`` and leaves ``meta``.
 def _map_output(result_format: Any, success: bool, unexpected_count: int | None = None, **others: Any) -> dict[str, Any]:
-    return {"success": success, "result": {"unexpected_count": unexpected_count or 0}}
+    return {"success": success, "meta": {"unexpected_count": unexpected_count or 0}}
 
 
 def _once(compute: Callable[[Any], Any]) -> Callable[[Any], Any]:
