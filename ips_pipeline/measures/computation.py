@@ -47,7 +47,14 @@ DERIVE = (
     "derive/gp_registration",
     "derive/patient_sub_icb",
 )
-MHS116 = ("measures/mhs116_contact", "measures/mhs116", "measures/mhs116_sub_icb", "measures/mhs116_count", "measures/population")
+MHS116 = (
+    "measures/mhs116_contact",
+    "measures/mhs116",
+    "measures/mhs116_sub_icb",
+    "measures/mhs116_evidence",
+    "measures/mhs116_count",
+    "measures/population",
+)
 DASHBOARD = (
     "measures/dashboard_referral",
     "measures/dashboard_contact",
@@ -96,7 +103,7 @@ def compute(
     chosen = [folder for folder in submissions if folder.name <= period]
     if not chosen:
         raise InputError(f"No submission folder is of {period} or before; check the folder and the period")
-    declared = _variables(period, status)
+    declared = variables(period, status)
     out.mkdir(parents=True, exist_ok=True, mode=0o700)
     if evidence is not None:
         evidence.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -122,7 +129,8 @@ def compute(
         }
 
 
-def _variables(period: str, status: str) -> dict[str, steps.Value]:
+def variables(period: str, status: str) -> dict[str, steps.Value]:
+    """The variables the SQL reads, for a reporting month and a status."""
     year, month = int(period[:4]), int(period[5:])
     last = standard.month_id(year, month)
     first_year, first_month = standard.month_of(last - 11)
@@ -168,7 +176,7 @@ def _write(connection: duck.Connection, period: str, status: str, out: Path, evi
         _copy(connection, table, out / name, "FORMAT csv, HEADER")
     _copy(connection, "measure_value", out / "measures.parquet", "FORMAT parquet")
     if evidence is not None:
-        _copy(connection, "mhs116", evidence / "mhs116.parquet", "FORMAT parquet")
+        _copy(connection, "mhs116_evidence", evidence / "mhs116.parquet", "FORMAT parquet")
     return sorted([*tables, "measures.parquet"])
 
 

@@ -1,0 +1,145 @@
+"""Small made-up worlds for the measures: a few people, their monthly rows, and a reference folder of three places."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pytest
+
+from ips_pipeline.measures import compute
+from ips_pipeline.store import folders
+
+Row = Mapping[str, str | None]
+
+#: Where a made-up person may live: postcode -> (LSOA, local authority, sub-ICB).
+HOMES: Mapping[str, tuple[str, str, str]] = {
+    "AA1 1AA": ("E01000001", "E06000001", "AAA"),
+    "AA1 1ZZ": ("E01000002", "E92000001", "AAA"),
+    "AA9 9AA": ("E01009999", "E06000001", "AAA"),
+    "NO1 1LA": ("E01000001", "", "AAA"),
+    "NO1 1IC": ("E01000001", "E06000001", ""),
+    "CF1 1AA": ("W01000001", "W06000001", "7A1"),
+    "EH1 1AA": ("S01000001", "S12000005", ""),
+    "JE1 1AA": ("L99999999", "L99999999", "X98"),
+    "IM1 1AA": ("M99999999", "M99999999", "X98"),
+}
+#: GP practices and the sub-ICB of each; ZZZ is one that no longer exists.
+PRACTICES: Mapping[str, str] = {"B00001": "BBB", "C00001": "CCC", "Z00001": "ZZZ", "N00001": ""}
+PROVIDERS = ("RAA", "RBB", "RZZ", "DFC", "S9X2N", "RT3", "RT4", "RT7", "RT8", "RT12", "RT13")
+
+
+class World:
+    """Rows by provider, month and table, in the order they were added."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+
+    def submission(self, provider: str, month: str, created: str = "10:00:00") -> None:
+        """Make sure the provider submits that month."""
+        if not self.rows[provider, month]["MHS000Header"]:
+            header = {"OrgIDProvider": provider, "ReportingPeriodStartDate": f"{month}-01", "DateTimeDatSetCreate": f"{month}-28T{created}"}
+            self.rows[provider, month]["MHS000Header"].append(header)
+            for team, kind in (("IPS", "D05"), ("IPS2", "D05"), ("CMHT", "A06")):
+                self.rows[provider, month]["MHS902ServiceTeamDetails"].append({"CareProfTeamLocalID": team, "ServTeamTypeMH": kind})
+
+    def add(self, provider: str, month: str, table: str, row: Row) -> None:
+        """Add a row unless the very same one is there."""
+        self.submission(provider, month)
+        if row not in self.rows[provider, month][table]:
+            self.rows[provider, month][table].append(row)
+
+    def write(self, root: Path) -> None:
+        """Write the submissions as CSV, and the reference folder."""
+        for (provider, month), tables in self.rows.items():
+            for table, rows in tables.items():
+                _write(root / "submissions" / provider / month / f"{table}.csv", list(dict.fromkeys(name for row in rows for name in row)), rows)
+        write_reference(root / "reference")
+
+
+def write_reference(folder: Path) -> None:
+    """Three sub-ICBs, two ICBs, one region; RZZ is a provider the register does not know."""
+    _table(folder / "providers.csv", "OrgIDProvider,Name", [(code, f"TRUST {code}") for code in PROVIDERS if code != "RZZ"])
+    _table(folder / "gp_practices.csv", "GMPReg,SubICB", list(PRACTICES.items()))
+    _table(folder / "postcodes.csv", "Postcode,LSOA2011,LADistrictAuth,SubICB", [(code, *place) for code, place in HOMES.items()])
+    places = [
+        (code, f"SUB ICB {code}", f"E3800000{number}", "Q1" if number < 3 else "Q2", "ICB", "Y1", "REGION")
+        for number, code in enumerate(("AAA", "BBB", "CCC"), 1)
+    ]
+    _table(folder / "geography.csv", "SubICB,SubICBName,SubICB_ONS,ICB,ICBName,Region,RegionName", places)
+    _table(folder / "commissioner_code_changes.csv", "OldSubICB,NewSubICB", [("ZZZ", "CCC")])
+    _table(folder / "lsoa_imd2019.csv", "LSOA2011,IMDDecile2019", [("E01000001", "1"), ("E01000002", "10")])
+    ages = [(f"E3800000{number}", gender, str(age), "100") for number in (1, 2, 3) for gender in "MF" for age in range(91)]
+    _table(folder / "population_subicb.csv", "SubICB_ONS,Gender,Age,Population", ages)
+    _table(folder / "population_lsoa.csv", "LSOA2011,Gender,Age,Population", [("E01000001", "M", "30", "1500"), ("E01000002", "F", "30", "2500")])
+    census = [("E38000001", "30", "1", str(group), "100") for group in (*range(1, 20), -8)]
+    _table(folder / "census2021_ethnicity.csv", "SubICB_ONS,Age,Sex,EthnicGroupCode,Observation", census)
+
+
+def _table(path: Path, header: str, rows: Sequence[tuple[str, ...]]) -> None:
+    columns = header.split(",")
+    _write(path, columns, [dict(zip(columns, row, strict=True)) for row in rows])
+
+
+def _write(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(handle, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+Run = Callable[..., "Result"]
+
+
+class Result:
+    """What a run gives: the evidence by referral, the two publication files, and what compute() returned."""
+
+    def __init__(self, returned: dict[str, Any], out: Path) -> None:
+        self.returned = returned
+        self.evidence = {row["UniqServReqID"]: row for row in pq.read_table(out / "evidence" / "mhs116.parquet").to_pylist()}
+        self.raw = self._file(next((out / "publication").glob("*_RAW_bbrb.csv")))
+        self.final = self._file(next(path for path in (out / "publication").glob("*_bbrb.csv") if "RAW" not in path.name))
+        with (out / "dashboard.csv").open(encoding="utf-8", newline="") as handle:
+            self.dashboard = list(csv.DictReader(handle))
+
+    @staticmethod
+    def _file(path: Path) -> dict[tuple[str, str, str], str]:
+        with path.open(encoding="utf-8", newline="") as handle:
+            return {(row["MEASURE_ID"], row["BREAKDOWN"], row["PRIMARY_LEVEL"]): row["MEASURE_VALUE"] for row in csv.DictReader(handle)}
+
+    def measure(self, name: str, month: str, breakdown: str = "England", level: str = "England") -> tuple[str, str]:
+        """Value and denominator of a dashboard measure; two empty texts when it is left out."""
+        for row in self.dashboard:
+            if (row["MeasureName"], row["ReportingPeriodEnd"][:7], row["Breakdown"], row["Level"]) == (name, month, breakdown, level):
+                return row["MeasureValue"], row["Denominator"]
+        return "", ""
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture(scope="session")
+def new_world() -> Callable[[], World]:
+    return World
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """Write a world into a folder and compute its measures."""
+
+    def run(world: World, root: Path, period: str = "2026-08", without: Sequence[str] = ()) -> Result:
+        world.write(root)
+        for name in without:
+            (root / "reference" / f"{name}.csv").unlink()
+        out = root / "out"
+        returned = compute(folders.discover(root / "submissions"), root / "reference", period, "Performance", out, evidence=out / "evidence")
+        return Result(returned, out)
+
+    return run

@@ -1,0 +1,146 @@
+"""The edge cases of MHS116, one readable line each in mhs116.yaml, through the real SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+CASES: list[dict[str, Any]] = yaml.load((Path(__file__).parent / "mhs116.yaml").read_text(encoding="utf-8"), yaml.BaseLoader)  # noqa: S506 - every value stays text
+NOTHING = ("null", "")
+COUNTED = {
+    "age_band": "30 to 34",
+    "gender": "1",
+    "upper_ethnicity": "White or White British",
+    "imd_decile": "01 Most deprived",
+    "sub_icbs": ["BBB"],
+}
+
+
+def add_row(world: Any, case: str, row: dict[str, Any]) -> None:
+    """Add one person's month to the world, as described at the head of mhs116.yaml."""
+
+    def value(name: str, otherwise: str) -> str | None:
+        given = row.get(name, otherwise)
+        return None if given in NOTHING else given
+
+    month, provider = row.get("month", "2026-08"), row.get("provider", "RAA")
+    patient, referral = row.get("patient", f"P{case}"), row.get("referral", f"R{case}")
+    # Files of RBB are made later than those of the others, so its records have the higher numbers.
+    world.submission(provider, month, "12:00:00" if provider == "RBB" else "10:00:00")
+    person = {
+        "LocalPatientID": patient,
+        "NHSNumber": value("nhs_number", ""),
+        "PersonBirthDate": value("born", "1994-05-05"),
+        "Postcode": value("home", "AA1 1AA"),
+        "Gender": value("gender", "1"),
+        "GenderIDCode": value("identity", "1" if "gender" not in row else ""),
+        "EthnicCategory": value("ethnicity", "A"),
+    }
+    world.add(provider, month, "MHS001MPI", person)
+    for practice in row.get("gp", ["B00001"]):
+        registration = {
+            "LocalPatientID": patient,
+            "GMPReg": None if practice in NOTHING else practice,
+            "EndDateGMPRegistration": value("gp_ended", ""),
+        }
+        world.add(provider, month, "MHS002GP", registration)
+    request = {
+        "ServiceRequestID": referral,
+        "LocalPatientID": patient,
+        "ReferralRequestReceivedDate": value("received", "2026-01-10"),
+        "ReferRejectionDate": value("rejected", ""),
+        "CareProfTeamLocalID": value("team", "IPS"),
+    }
+    world.add(provider, month, "MHS101Referral", request)
+    if "other_team" in row:
+        world.add(provider, month, "MHS102OtherServiceType", {"ServiceRequestID": referral, "OtherCareProfTeamLocalID": row["other_team"]})
+    if (day := value("contact", "10")) is not None:
+        contact = {
+            "CareContactID": f"C{referral}",
+            "ServiceRequestID": referral,
+            "CareContDate": f"{month}-{day}",
+            "ConsMechanismMH": value("mechanism", "01"),
+            "AttendStatus": value("attend", "5"),
+        }
+        world.add(provider, month, "MHS201CareContact", contact)
+        if "procedure" in row:
+            world.add(
+                provider, month, "MHS202CareActivity", {"CareActID": f"A{referral}", "CareContactID": f"C{referral}", "Procedure": row["procedure"]}
+            )
+    if "indirect" in row:
+        activity = {"ServiceRequestID": referral, "IndirectActDate": f"{month}-10", "IndActProcedure": row["indirect"]}
+        world.add(provider, month, "MHS204IndirectActivity", activity)
+
+
+@pytest.fixture(scope="module")
+def result(run: Callable[..., Any], new_world: Callable[[], Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    world = new_world()
+    for case in CASES:
+        for row in case.get("rows", [{}]):
+            add_row(world, case["case"], row)
+    return run(world, tmp_path_factory.mktemp("golden"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['case']} {case['says']}")
+def test_case(case: dict[str, Any], result: Any) -> None:
+    provider = case.get("rows", [{}])[0].get("provider", "RAA")
+    evidence = result.evidence.get(f"{provider}R{case['case']}")
+    if case["expect"] == "no":
+        assert evidence is None or (not evidence["counted"] and evidence["reason"])
+        return
+    expected = {**COUNTED, **{name: None if value in NOTHING else value for name, value in case["expect"].items()}}
+    assert evidence is not None
+    assert evidence["counted"]
+    assert {name: str(evidence[name]) if name == "contacts" else evidence[name] for name in expected} == expected
+
+
+def test_breakdowns_add_up(result: Any) -> None:
+    """Every breakdown adds up to England, except the sub-ICBs, which may exceed it by the referrals in two of them."""
+    england = int(result.final["MHS116", "England", "England"])
+    assert england == result.returned["mhs116"] == sum(case["expect"] != "no" for case in CASES)
+    for breakdown in ("England; Age Band", "England; Gender", "England; Upper Ethnicity", "England; IMD Decile"):
+        assert sum(int(value) for (measure, name, _), value in result.final.items() if (measure, name) == ("MHS116", breakdown)) == england
+    assert sum(float(value) for (measure, name, _), value in result.raw.items() if (measure, name) == ("MHS116", "Provider")) == england
+    assert sum(float(value) for (measure, name, _), value in result.raw.items() if measure == "MHS116" and name.startswith("Sub ICB")) == england + 1
+
+
+def test_a_provider_the_register_does_not_know_is_in_the_raw_file_only(result: Any) -> None:
+    assert result.raw["MHS116", "Provider", "RZZ"] == "1.0"
+    assert ("MHS116", "Provider", "RZZ") not in result.final
+
+
+@pytest.mark.parametrize(("referrals", "shown"), [(3, "*"), (4, "*"), (7, "5"), (8, "10"), (12, "10"), (13, "15")])
+def test_rounding_below_england(referrals: int, shown: str, run: Callable[..., Any], world: Any, tmp_path: Path) -> None:
+    for number in range(referrals):
+        add_row(world, str(number), {"provider": f"RT{referrals}"})
+    result = run(world, tmp_path)
+    assert result.final["MHS116", "Provider", f"RT{referrals}"] == shown
+    assert result.final["MHS116", "England", "England"] == str(referrals)
+    sub_icb = "Sub ICB of GP Practice or Residence"
+    assert result.final["MHS116", sub_icb, "BBB"] == shown
+    assert result.final["MHS116", sub_icb, "CCC"] == "*"
+    # 100 people of each age from 0 to 90 and gender live in the sub-ICB.
+    assert result.final["MHS116a", sub_icb, "BBB"] == ("*" if shown == "*" else f"{round(referrals / 18_200 * 100_000)}.0")
+
+
+def test_absent_reference_files_switch_off_what_needs_them(run: Callable[..., Any], world: Any, tmp_path: Path) -> None:
+    add_row(world, "01", {})
+    result = run(world, tmp_path, without=["lsoa_imd2019", "population_subicb", "geography"])
+    assert result.returned["mhs116"] == 1
+    breakdowns = {(measure, breakdown) for measure, breakdown, _ in result.final}
+    assert ("MHS116", "England") in breakdowns
+    assert ("MHS116", "England; IMD Decile") not in breakdowns
+    assert ("MHS116", "Sub ICB of GP Practice or Residence") not in breakdowns
+    assert ("MHS116a", "England") not in breakdowns
+    assert ("MHS116a", "England; Upper Ethnicity") in breakdowns
+    switched_off = {(item["measure"], item["breakdown"]): item["needs"] for item in result.returned["not_evaluated"]}
+    assert switched_off["MHS116", "England; IMD Decile"] == ["lsoa_imd2019.csv"]
+    assert switched_off["MHS116a", "England"] == ["population_subicb.csv"]
+    assert switched_off["Caseload", "SubICB"] == ["geography.csv"]
+    assert switched_off["DeprivationQuintileMissing", "England"] == ["lsoa_imd2019.csv"]
+    assert result.measure("Caseload", "2026-08") == ("1", "1")
+    assert result.measure("DeprivationQuintileMissing", "2026-08") == ("", "")

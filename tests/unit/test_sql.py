@@ -1,0 +1,82 @@
+"""The SQL files keep their form: one SELECT, a header with grain and keys, declared variables, no bare codes, nothing that changes by itself."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+from ips_pipeline.measures import computation, reference, registry, steps
+
+FILES = sorted(path for path in steps.root().rglob("*.sql"))
+STEPS = (*computation.DERIVE, *computation.MHS116, *computation.DASHBOARD, *computation.PUBLISH)
+
+
+def body(path: Path) -> str:
+    """The statement without its comments."""
+    return re.sub(r"--[^\n]*", "", path.read_text(encoding="utf-8"))
+
+
+def step_of(path: Path) -> str:
+    return path.relative_to(steps.root()).with_suffix("").as_posix()
+
+
+def test_every_file_is_a_step_and_every_step_a_file() -> None:
+    assert sorted(STEPS) == [step_of(path) for path in FILES]
+    assert len({step.rpartition("/")[2] for step in STEPS}) == len(STEPS), "two steps make a table of one name"
+
+
+@pytest.mark.parametrize("path", FILES, ids=step_of)
+def test_form(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("-- ")
+    assert re.search(r"^-- Grain: .+ Keys: .+\.$", text, re.MULTILINE), "no line with grain and keys"
+    assert ";" not in re.sub(r"'[^']*'", "", body(path)), "more than one statement"
+    assert not re.search(r"\b(now|random|current_date|current_timestamp|today|uuid)\b\s*\(?", body(path)), "not repeatable"
+    assert not re.search(r"\{\{|\{%|\$\w", text), "templating"
+    assert max(map(len, text.splitlines())) <= 150
+
+
+@pytest.mark.parametrize("path", FILES, ids=step_of)
+def test_variables_are_declared(path: Path) -> None:
+    declared = computation.variables("2026-08", "Performance")
+    assert steps.variables(path.read_text(encoding="utf-8")) <= declared.keys()
+
+
+def test_no_variable_is_declared_in_vain() -> None:
+    used = frozenset[str]().union(*(steps.variables(path.read_text(encoding="utf-8")) for path in FILES))
+    assert used == computation.variables("2026-08", "Performance").keys()
+
+
+def test_no_code_of_the_standard_is_bare() -> None:
+    """Codes stand in groups.csv and levels.csv with their meaning, never in SQL or Python."""
+    codes = {row["code"] for name in ("groups", "levels") for row in csv.DictReader((reference.STANDARD / f"{name}.csv").open(encoding="utf-8"))}
+    python = sorted(Path(computation.__file__).parent.glob("*.py"))
+    for path in (*FILES, *python):
+        literals = set(re.findall(r"['\"]([^'\"\n]*)['\"]", body(path)))
+        # A single letter or digit may be a separator or a number of the language itself.
+        assert not {literal for literal in literals & codes if len(literal) > 1}, path.name
+
+
+def test_dashboard_measures_are_columns_of_the_dashboard_rows() -> None:
+    columns = set(re.findall(r" AS (\w+)", (steps.root() / "measures" / "dashboard_row.sql").read_text(encoding="utf-8")))
+    dashboard = [measure for measure in registry.load().measures if measure.family == "dashboard"]
+    assert len(dashboard) == 54
+    for measure in dashboard:
+        assert {measure.numerator, measure.denominator or measure.numerator} <= columns, measure.id
+
+
+def test_registry_explains_every_measure() -> None:
+    for measure in registry.load().measures:
+        assert measure.title
+        assert measure.definition.endswith(".")
+        assert measure.unit
+        assert measure.source
+        assert set(measure.breakdowns) <= set(registry.load().breakdowns)
+
+
+def test_an_undeclared_variable_is_an_error() -> None:
+    with pytest.raises(LookupError, match="undeclared"):
+        steps.run(None, ["publish/mhsds_raw"], {})  # type: ignore[arg-type]
