@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -27,6 +26,8 @@ from ips_pipeline.store.duck import Connection, identifier, text_literal
 #: Relations of a table that expectations look at. ``submitted``: its rows that are not wholly blank, as submitted. ``judged``: the rows
 #: the rules judge. ``valid``: the rows left after the cascade.
 _SUBMITTED, _JUDGED, _VALID = "submitted", "judged", "valid"
+
+_SOME_ROW = "expect_table_row_count_to_be_between"
 
 #: Kinds that can only be about an element.
 _ONE_ELEMENT = frozenset({"length", "in_list"})
@@ -120,7 +121,9 @@ def run(connection: Connection, rules: RuleSet, submission: int = 1) -> GateResu
         for table in rules.standard.tables.values():
             for over, query, expectations in _due(connection, rules, table, submission):
                 closure = over == _VALID
-                for outcome in engine.run(query, expectations):
+                # Rules about rows hold where there is none; those that ask for a row do not.
+                due = expectations if engine.fill(query) else [item for item in expectations if item["type"] == _SOME_ROW]
+                for outcome in engine.run(due) if due else ():
                     run_count += 1
                     code = outcome.meta["code"]
                     if outcome.unexpected and closure and outcome.meta["over"] != [_VALID]:
@@ -174,7 +177,7 @@ def _expectation(rule: Rule, held: Judged) -> tuple[dict[str, Any], str, list[st
 
 
 def _file_expectation(rule: Rule, held: Judged) -> tuple[dict[str, Any], str, list[str]]:
-    some_row = {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1}}
+    some_row = {"type": _SOME_ROW, "kwargs": {"min_value": 1}}
     if rule.kind == "table_empty":
         return some_row, f"{rule.table} must have a row that is not blank, or the whole file is rejected.", [_SUBMITTED]
     if rule.kind == "nothing_left":
@@ -234,17 +237,10 @@ def _moments(connection: Connection, rules: RuleSet) -> Iterator[None]:
             connection.execute(f"DROP VIEW {identifier(view)}")
 
 
-@cache
-def _suite(table: str, standard_version: str) -> Sequence[Mapping[str, Any]]:
-    standard = load(standard_version)
-    expectations: Sequence[Mapping[str, Any]] = suite(standard.table(table), standard)["expectations"]
-    return expectations
-
-
 def _due(connection: Connection, rules: RuleSet, table: Table, submission: int) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
     """What to run for a table: the relation's role, the query of its rows, and the expectations of the edition in force.
 
-    Rules about rows need rows; those that ask for a row at all run over an empty relation too.
+    A table that was not submitted is only asked whether it has any row.
     """
     own = f"submission = {submission}"
     blank = " AND ".join(f"{identifier(element)} IS NULL" for element in table.elements)
@@ -253,20 +249,11 @@ def _due(connection: Connection, rules: RuleSet, table: Table, submission: int) 
         _JUDGED: f"{identifier(table.name + ' judged')} WHERE {own}",
         _VALID: f"{identifier(table.name + ' valid')} WHERE {own}",
     }
-    submitted = _some(connection, f"submitted WHERE {own} AND table_name = {text_literal(table.name)}")
-    for over, source in sources.items():
-        due = [_in_force(item, rules) for item in _suite(table.id, rules.standard.version) if _applies(item, over, rules)]
-        about_table = [item for item in due if item["type"] == "expect_table_row_count_to_be_between"]
-        if over == _VALID and not submitted:
-            due = []
-        elif not submitted or not _some(connection, source):
-            due = about_table
-        if due:
-            yield over, f"SELECT * FROM {source}", due
-
-
-def _some(connection: Connection, source: str) -> bool:
-    return connection.execute(f"SELECT 1 FROM {source} LIMIT 1").fetchone() is not None
+    rows = connection.execute(f"SELECT 1 FROM submitted WHERE {own} AND table_name = ? AND rows > 0", [table.name]).fetchone()
+    expectations = suite(table, rules.standard)["expectations"]
+    for over in sources if rows else (_SUBMITTED,):
+        if due := [_in_force(item, rules) for item in expectations if _applies(item, over, rules)]:
+            yield over, f"SELECT * FROM {sources[over]}", due
 
 
 def _applies(item: Mapping[str, Any], over: str, rules: RuleSet) -> bool:

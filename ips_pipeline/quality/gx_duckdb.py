@@ -3,7 +3,7 @@
 Great Expectations has no DuckDB dialect. This module supplies what is missing by replacing private names of one exact release, so
 it refuses any other. Six changes: results are fetched on the connection that made them; regular expressions are DuckDB's own;
 columns are listed from DuckDB's catalogue; no offending row or value is ever fetched, only counted; the count is kept in the
-smallest result format; and a configuration is derived from an expectation once, not ninety times.
+smallest result format; and what an expectation is made of is derived once, not ninety times.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ os.environ["GX_ANALYTICS_ENABLED"] = "False"
 import duckdb_engine
 import great_expectations as gx
 import sqlalchemy as sa
+from great_expectations.core import id_dict
 from great_expectations.core.result_format import ResultFormat
 from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.execution_engine import sqlalchemy_execution_engine
@@ -43,6 +44,7 @@ _TABLE = "gate_batch"
 _NEXT = "run `make test` to see whether the installation is sound"
 _ROWS = "unexpected_rows_query.row_count"
 _PERSISTED = sqlalchemy_execution_engine._PERSISTED_CONNECTION_DIALECTS
+_TO_JSON: Any = vars(id_dict)["convert_to_json_serializable"]
 _CONFIGURATION = gx_expectation.Expectation.__dict__["configuration"].fget
 _TO_EXPECTATION = ExpectationConfiguration.to_domain_obj
 
@@ -56,11 +58,11 @@ class Outcome:
 
 
 class Engine:
-    """Runs expectations over what a query selects on one connection. Made by ``opened``."""
+    """Runs expectations over the rows of a query on one connection. Made by ``opened``."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._fill("SELECT NULL AS nothing")
+        self.fill("SELECT NULL AS nothing")
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
         # The engine closes what it is given; cursors of its own leave the caller's connection open.
@@ -69,12 +71,17 @@ class Engine:
         # One table, filled anew for every run: a change of the context's assets costs more than a run.
         self._batches = source.add_table_asset(_TABLE, table_name=_TABLE).add_batch_definition_whole_table("all")
 
-    def run(self, query: str, expectations: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-        """Run expectations (type, kwargs, severity, meta with ``code``) over the rows of a query; outcomes in no fixed order.
+    def fill(self, query: str) -> int:
+        """Take the rows of a query for the next run; gives how many there are."""
+        self._connection.execute(f"CREATE OR REPLACE TABLE {_TABLE} AS {query}")
+        (rows,) = self._connection.execute(f"SELECT count(*) FROM {_TABLE}").fetchone() or (0,)
+        return int(rows)
+
+    def run(self, expectations: Sequence[Mapping[str, Any]]) -> list[Outcome]:
+        """Run expectations (type, kwargs, severity, meta with ``code``) over the rows taken last; outcomes in no fixed order.
 
         Raises IpsError, naming codes only, when one of them could not be evaluated.
         """
-        self._fill(query)
         suite = gx.ExpectationSuite(name=_TABLE, expectations=[dict(item) for item in expectations])
         results = self._batches.get_batch().validate(suite, result_format=ResultFormat.BOOLEAN_ONLY).results
         failed = sorted({_meta(result)["code"] for result in results if _raised(result)})
@@ -86,9 +93,6 @@ class Engine:
     def close(self) -> None:
         """Drop the table of the runs."""
         self._connection.execute(f"DROP TABLE {_TABLE}")
-
-    def _fill(self, query: str) -> None:
-        self._connection.execute(f"CREATE OR REPLACE TABLE {_TABLE} AS {query}")
 
 
 class _Cursor(duckdb_engine.ConnectionWrapper):
@@ -169,6 +173,7 @@ def _replacements() -> list[tuple[Any, str, Any]]:
         (UnexpectedRowsExpectation, "metric_dependencies", (_ROWS,)),
         (UnexpectedRowsExpectation, "_validate", _validate_rows),
         (gx_expectation, "_format_map_output", _map_output),
+        (id_dict, "convert_to_json_serializable", _plain),
         (gx_expectation.Expectation, "configuration", property(_once(_CONFIGURATION))),
         (ExpectationConfiguration, "to_domain_obj", _once(_TO_EXPECTATION)),
     ]
@@ -202,6 +207,11 @@ def _validate_rows(self: Any, metrics: Mapping[str, Any], runtime_configuration:
 # The smallest result format empties ``result`` and leaves ``meta``.
 def _map_output(result_format: Any, success: bool, unexpected_count: int | None = None, **others: Any) -> dict[str, Any]:
     return {"success": success, "meta": {"unexpected_count": unexpected_count or 0}}
+
+
+def _plain(data: dict[str, Any]) -> Any:
+    """Most identities of a metric are plain text, which needs no conversion."""
+    return data if all(value is None or type(value) in (str, bool, int) for value in data.values()) else _TO_JSON(data)
 
 
 def _once(compute: Callable[[Any], Any]) -> Callable[[Any], Any]:
