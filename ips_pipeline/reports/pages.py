@@ -46,7 +46,7 @@ def size(count: int) -> str:
     for unit, base in (("MB", 1_000_000), ("kB", 1_000)):
         if count >= base:
             return f"{number(round(count / base, 1 if count < 10 * base else 0))} {unit}"
-    return f"{count} bytes"
+    return plural(count, "byte")
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

@@ -1,0 +1,127 @@
+"""The pages as a browser lays them out, at the widths of a phone, a tablet and a desk, and on paper."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ips_pipeline.reports.release import write_release_page
+from ips_pipeline.reports.validation import write_validation_report
+
+if TYPE_CHECKING:
+    from tests.browser.conftest import Chromium
+
+WIDTHS = (375, 768, 1280)
+LONG_NAME = "NORTHUMBERLAND, TYNE AND WEAR AND NORTH CUMBRIA UNCOMMONLY LONG-NAMED MENTAL HEALTH NHS FOUNDATION TRUST"
+
+#: How far the page reaches, what sticks out of it, what text cannot be seen, and headings that are not in the reading order.
+LAYOUT = """(() => {
+  const seen = element => !element.closest('.scroll') && !element.classList.contains('unseen') && !element.classList.contains('skip');
+  const out = [...document.querySelectorAll('body *')].filter(seen).filter(element => {
+    const box = element.getBoundingClientRect();
+    return box.width > 0 && box.right > window.innerWidth + 1;
+  });
+  return {
+    reach: document.documentElement.scrollWidth,
+    out: out.map(element => element.tagName + ' ' + element.textContent.trim().slice(0, 30)),
+    thin: [...document.querySelectorAll('svg text')].filter(text => parseFloat(getComputedStyle(text).fontSize) < 12).length,
+    charts: [...document.querySelectorAll('svg')].filter(chart => chart.getBoundingClientRect().width > 200).length,
+    drawn: document.querySelectorAll('svg').length,
+  };
+})()"""
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    home = tmp_path_factory.mktemp("pages")
+    return {"release": _release(home / "release"), "report": _report(home)}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", ["release", "report"])
+def test_a_page_fits_and_is_silent(chromium: Chromium, pages: dict[str, Path], name: str, width: int) -> None:
+    """No complaint in the console, nothing asked for but the page itself, nothing wider than the screen, no text too small."""
+    view = chromium.look(pages[name], width, script=LAYOUT)
+    assert view.complaints == []
+    assert view.requests == [pages[name].resolve().as_uri()]
+    facts: dict[str, Any] = view.facts
+    assert facts["reach"] <= width
+    assert facts["out"] == []
+    assert facts["thin"] == 0
+    assert facts["charts"] == facts["drawn"]
+    assert (facts["drawn"] > 0) == (name == "release")
+
+
+@pytest.mark.parametrize("name", ["release", "report"])
+def test_the_first_key_press_leads_to_the_content(chromium: Chromium, pages: dict[str, Path], name: str) -> None:
+    first = (
+        "(() => { const link = document.querySelector('a'); link.focus(); return [link.getAttribute('href'), link.getBoundingClientRect().left]; })()"
+    )
+    assert chromium.look(pages[name], 1280, script=first).facts == ["#content", 0]
+
+
+def _csv(path: Path, header: list[str], rows: list[list[object]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        csv.writer(handle).writerows([header, *rows])
+
+
+def _release(folder: Path) -> Path:
+    levels = [("England", "England", "England"), *[("Provider", f"R{number:02d}", f"{LONG_NAME} {number}") for number in range(30)]]
+    levels += [("England; Age Band", f"{age} to {age + 4}", f"{age} to {age + 4}") for age in range(20, 65, 5)]
+    levels += [("England; IMD Decile", f"{number:02d} Decile", f"{number:02d} Decile") for number in range(1, 11)]
+    lines: list[list[object]] = []
+    for place, (breakdown, level, name) in enumerate(levels):
+        for measure, value in (("MHS116", 1_234_565 if place % 7 else "*"), ("MHS116a", 33.3333333)):
+            if breakdown != "Provider" or measure == "MHS116":
+                shown = 1_234_567 if breakdown != "Provider" and value == "*" else value
+                lines.append(["2025-09-01", "2026-08-31", "Performance", breakdown, level, name, "NONE", "NONE", measure, measure, shown])
+    header = "REPORTING_PERIOD_START,REPORTING_PERIOD_END,STATUS,BREAKDOWN,PRIMARY_LEVEL,PRIMARY_LEVEL_DESCRIPTION,SECONDARY_LEVEL,"
+    header += "SECONDARY_LEVEL_DESCRIPTION,MEASURE_ID,MEASURE_NAME,MEASURE_VALUE"
+    _csv(folder / "publication" / "MHSDS Data_AugPerf_2026_bbrb.csv", header.split(","), lines)
+    months = [f"2025-{month:02d}-28" for month in range(1, 13)] + [f"2026-{month:02d}-28" for month in range(1, 9)]
+    names = "UniqMonthID,ReportingPeriodEnd,FinancialYear,Breakdown,Level,LevelName,MeasureName,MeasureValue,Denominator"
+    measures = ("NewReferrals", "OpenReferrals", "Caseload", "AccessedInFinancialYear", "TotalContacts", "ClosedReferrals")
+    _csv(
+        folder / "dashboard.csv",
+        names.split(","),
+        [
+            [1500, end, "", "England", "England", "England", measure, 98_000 + 7 * place, ""]
+            for place, end in enumerate(months)
+            for measure in measures
+        ],
+    )
+    rows = [
+        {"family": "mhs116", "measure_id": "MHS116a", "measure_name": "Rate", "definition_version": "2024-07", "breakdown": breakdown, "level": level,
+         "variant": "published", "denominator": 1000, "disclosure": "exact"}
+        for breakdown, level, _ in levels
+    ]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows), folder / "measures.parquet")
+    registry = Path(__file__).parents[2] / "sql" / "measures.yaml"
+    return write_release_page(folder, identity="0123456789abcdef", submissions=360, registry=registry, notice="Made-up data.")
+
+
+def _report(home: Path) -> Path:
+    out, submission = home / "out", home / "submission"
+    _csv(submission / "MHS401MHActPeriod.csv", ["LocalPatientID"], [["P"]] * 60)
+    findings: list[list[object]] = [["MHS515RestrictiveInterventType", row, "MHS51501", "record"] for row in range(1, 40)]
+    findings += [["MHS401MHActPeriod", row * 1_000_003, "MHS40101", "record"] for row in range(1, 40)]
+    findings += [["MHS001MPI", 0, "MHSREJ003", "file"], ["MHS201CareContact", 123_456_789, "MHS20147", "severity1"]]
+    _csv(out / "findings.csv", ["table", "row", "code", "level"], findings)
+    _csv(out / "rejected_rows.csv", ["table", "row"], [item[:2] for item in findings if item[3] == "record"])
+    words = "RestrictiveIntIncID + StartDateMHActLegalStatusClass must be filled in where the other one is, and neither may stand alone."
+    codes = ("MHS51501", "MHS40101", "MHSREJ003", "MHS20147")
+    return write_validation_report(
+        out,
+        submission,
+        sentences=dict.fromkeys(codes, words),
+        advice=dict.fromkeys(codes, "Look for padding, a line break or a value of another field, and mend it at source. " * 2),
+        not_evaluated={"MHS01408": "the portal has a message but no rule for this code"},
+        provider="RXA",
+        period="2026-08",
+    )
