@@ -6,25 +6,24 @@ WITH referral AS (
     FROM dashboard_referral
 ),
 contact AS (
-    SELECT DISTINCT
-        referral.*,
-        ips_contact.CareContactID,
-        ips_contact.CareContDate,
-        ips_contact.ConsMechanismMH
+    SELECT DISTINCT submission, ServiceRequestID, CareContactID, CareContDate, ConsMechanismMH
     FROM ips_contact
-    INNER JOIN referral
-        ON referral.submission = ips_contact.submission
-        AND referral.ServiceRequestID = ips_contact.ServiceRequestID
-    WHERE ips_contact.dashboard_direct AND (ips_contact.by_team OR ips_contact.by_any_procedure)
+    WHERE dashboard_direct AND (by_team OR by_any_procedure)
 )
 SELECT
-    *,
+    referral.*,
+    contact.CareContactID,
+    contact.CareContDate,
+    contact.ConsMechanismMH,
     row_number() OVER (
-        PARTITION BY Person_ID, UniqServReqID
-        ORDER BY CareContDate NULLS FIRST, submission, patient_row, CareContactID, sub_icb
+        PARTITION BY referral.Person_ID, referral.UniqServReqID
+        ORDER BY contact.CareContDate NULLS FIRST, referral.submission, referral.patient_row, contact.CareContactID, referral.sub_icb
     ) AS contact_order,
     row_number() OVER (
-        PARTITION BY Person_ID, UniqServReqID, FinancialYear
-        ORDER BY CareContDate NULLS FIRST, submission, patient_row, CareContactID, sub_icb
+        PARTITION BY referral.Person_ID, referral.UniqServReqID, referral.FinancialYear
+        ORDER BY contact.CareContDate NULLS FIRST, referral.submission, referral.patient_row, contact.CareContactID, referral.sub_icb
     ) AS contact_order_in_year
 FROM contact
+INNER JOIN referral
+    ON referral.submission = contact.submission
+    AND referral.ServiceRequestID = contact.ServiceRequestID

@@ -1,27 +1,37 @@
 -- IPS referrals of the dashboard, as they stood in each month: found by team, or by an IPS procedure at a direct contact of the month.
 -- Two sub-ICBs of one person give two rows, as do two names of one provider; the published table counts both, and so does this.
 -- Grain: one row per monthly referral record, sub-ICB and provider name. Keys: submission, patient_row, referral_row, sub_icb, provider_name.
-WITH found AS (
+WITH route AS (
     SELECT submission, ServiceRequestID, true AS by_team FROM ips_team_referral
-    UNION
+    UNION ALL
     SELECT submission, ServiceRequestID, false AS by_team FROM ips_contact WHERE by_any_procedure AND dashboard_direct
 ),
+found AS (
+    SELECT DISTINCT
+        route.submission,
+        route.ServiceRequestID,
+        coalesce(named.level, CASE WHEN route.by_team THEN team_named.level END, provider.Name) AS provider_name
+    FROM route
+    INNER JOIN submission ON submission.submission = route.submission
+    LEFT JOIN provider ON provider.OrgIDProvider = submission.OrgIDProv
+    LEFT JOIN code_level AS named
+        ON named.class = 'dashboard provider name'
+        AND named.code = submission.OrgIDProv
+    LEFT JOIN code_level AS team_named
+        ON team_named.class = 'dashboard provider name, team route'
+        AND team_named.code = submission.OrgIDProv
+),
 place AS (
+    -- Codes that say nowhere have no successor and no name, so a code and its successor decide everything else.
     SELECT DISTINCT
         patient_sub_icb.submission,
         patient_sub_icb.patient_row,
         CASE
             WHEN patient_sub_icb.IC_Rec_CCG IN (SELECT code FROM code_group WHERE group_name = 'no sub-ICB') THEN 'Missing / Invalid'
             ELSE coalesce(changed.NewSubICB, patient_sub_icb.IC_Rec_CCG, 'Missing / Invalid')
-        END AS sub_icb,
-        coalesce(geography.SubICBName, 'Missing / Invalid') AS sub_icb_name,
-        coalesce(geography.ICB, 'Missing / Invalid') AS icb,
-        coalesce(geography.ICBName, 'Missing / Invalid') AS icb_name,
-        coalesce(geography.Region, 'Missing / Invalid') AS region,
-        coalesce(geography.RegionName, 'Missing / Invalid') AS region_name
+        END AS sub_icb
     FROM patient_sub_icb
     LEFT JOIN commissioner_code_change AS changed ON changed.OldSubICB = patient_sub_icb.IC_Rec_CCG
-    LEFT JOIN geography ON geography.SubICB = coalesce(changed.NewSubICB, patient_sub_icb.IC_Rec_CCG)
 ),
 referral AS (
     SELECT
@@ -50,13 +60,13 @@ referral AS (
         ips_referral.ReferralRequestReceivedDate >= getvariable('earliest_referral')
         AND patient.counts_as_england
 )
-SELECT DISTINCT
+SELECT
     submission.UniqMonthID,
     submission.ReportingPeriodStartDate,
     submission.ReportingPeriodEndDate,
     submission.FinancialYear,
     submission.OrgIDProv,
-    coalesce(named.level, CASE WHEN found.by_team THEN team_named.level END, provider.Name) AS provider_name,
+    found.provider_name,
     referral.submission,
     referral.patient_row,
     referral.row AS referral_row,
@@ -66,11 +76,11 @@ SELECT DISTINCT
     referral.ReferralRequestReceivedDate,
     referral.ServDischDate,
     place.sub_icb,
-    place.sub_icb_name,
-    place.icb,
-    place.icb_name,
-    place.region,
-    place.region_name,
+    coalesce(geography.SubICBName, 'Missing / Invalid') AS sub_icb_name,
+    coalesce(geography.ICB, 'Missing / Invalid') AS icb,
+    coalesce(geography.ICBName, 'Missing / Invalid') AS icb_name,
+    coalesce(geography.Region, 'Missing / Invalid') AS region,
+    coalesce(geography.RegionName, 'Missing / Invalid') AS region_name,
     coalesce(source.level, 'Missing/Invalid') AS source,
     coalesce(age.level, 'Missing/Invalid') AS age,
     coalesce(ethnicity.level, 'Missing/Invalid') AS ethnicity,
@@ -84,13 +94,7 @@ INNER JOIN found
 INNER JOIN place
     ON place.submission = referral.submission
     AND place.patient_row = referral.patient_row
-LEFT JOIN provider ON provider.OrgIDProvider = submission.OrgIDProv
-LEFT JOIN code_level AS named
-    ON named.class = 'dashboard provider name'
-    AND named.code = submission.OrgIDProv
-LEFT JOIN code_level AS team_named
-    ON team_named.class = 'dashboard provider name, team route'
-    AND team_named.code = submission.OrgIDProv
+LEFT JOIN geography ON geography.SubICB = place.sub_icb
 LEFT JOIN code_level AS source
     ON source.class = 'dashboard source'
     AND source.code = referral.SourceOfReferralMH
