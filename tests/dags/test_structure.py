@@ -1,0 +1,104 @@
+"""The DAGs as Airflow reads them: they load, they load nothing heavy, and their shape says what happens when a branch fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dags.ips_tasks import ACCEPTED, month_before
+
+if TYPE_CHECKING:
+    from airflow.dag_processing.dagbag import DagBag
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PARSE = """
+import json, sys
+from pathlib import Path
+import airflow.sdk
+from airflow.dag_processing.dagbag import DagBag
+before = set(sys.modules)
+bag = DagBag(Path("dags"))
+print(json.dumps({
+    "errors": bag.import_errors,
+    "dags": sorted(bag.dags),
+    "seconds": sum(stat.duration.total_seconds() for stat in bag.dagbag_stats),
+    "modules": sorted(name.partition(".")[0] for name in sys.modules),
+    "pipeline": sorted(name for name in set(sys.modules) - before if name.startswith("ips_pipeline")),
+}))
+"""
+
+
+def test_parsing_needs_nothing_of_the_pipeline() -> None:
+    ran = subprocess.run([sys.executable, "-c", PARSE], cwd=ROOT, capture_output=True, text=True, check=True)
+    parsed = json.loads(ran.stdout.splitlines()[-1])
+    assert parsed["errors"] == {}
+    assert parsed["dags"] == ["ips_national_rollup", "ips_provider_month"]
+    assert not {"duckdb", "pandas", "great_expectations", "pyarrow"} & set(parsed["modules"])
+    assert parsed["pipeline"] == []
+    assert parsed["seconds"] < 2
+
+
+def test_a_failed_branch_stays_visible(bag: DagBag) -> None:
+    """Every leaf runs only when all before it succeeded, so a failed branch fails the run, and no branch waits for another."""
+    for dag in bag.dags.values():
+        assert {task.trigger_rule for task in dag.tasks} == {"all_success"}
+    monthly = bag.dags["ips_provider_month"]
+    assert [task.task_id for task in monthly.leaves] == ["provider_month.validate"]
+    assert monthly.get_task("provider_month.validate").upstream_task_ids == {"submissions", "provider_month.extract"}
+    assert all(not task.downstream_task_ids for task in bag.dags["ips_national_rollup"].leaves)
+
+
+def test_acceptance_starts_the_roll_up(bag: DagBag) -> None:
+    assert bag.dags["ips_provider_month"].get_task("provider_month.validate").outlets == [ACCEPTED]
+    assert bag.dags["ips_national_rollup"].timetable.asset_condition.objects == (ACCEPTED,)
+    # Events that arrive while a roll-up runs are taken together by the next one.
+    assert bag.dags["ips_national_rollup"].max_active_runs == 1
+
+
+def test_every_task_is_retried_only_as_the_default_says_and_hides_what_it_returns(bag: DagBag) -> None:
+    for dag in bag.dags.values():
+        assert not dag.catchup
+        assert dag.default_args["show_return_value_in_logs"] is False
+        for task in dag.tasks:
+            assert task.retries == 2
+            assert task.retry_exponential_backoff > 1
+            assert task.execution_timeout is not None
+
+
+def test_every_dag_tells_the_operator_what_to_do(bag: DagBag) -> None:
+    for dag in bag.dags.values():
+        assert dag.doc_md is not None
+        assert "red" in dag.doc_md
+        assert "By hand" in dag.doc_md or "Another month" in dag.doc_md
+        assert "ips" in dag.tags
+
+
+@pytest.mark.parametrize(
+    ("moment", "month"),
+    [
+        (datetime(2026, 10, 8, 4, tzinfo=UTC), "2026-09"),
+        (datetime(2026, 1, 1, 0, tzinfo=UTC), "2025-12"),
+        # 23:30 by the clock of UTC on the last of June is already July in London.
+        (datetime(2026, 6, 30, 23, 30, tzinfo=UTC), "2026-06"),
+        (datetime(2026, 6, 30, 22, 30, tzinfo=UTC), "2026-05"),
+    ],
+)
+def test_a_run_is_about_the_month_before_it_by_the_clock_of_london(moment: datetime, month: str) -> None:
+    assert month_before(moment) == month
+
+
+def test_the_schedule_is_the_sites_to_change(bag: DagBag, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dags.ips_tasks import monthly
+
+    assert bag.dags["ips_provider_month"].timetable == monthly()
+    monkeypatch.setenv("IPS_SCHEDULE", "0 6 1 * *")
+    assert monthly() != bag.dags["ips_provider_month"].timetable
+    monkeypatch.setenv("IPS_SCHEDULE", "")
+    assert monthly() is None
