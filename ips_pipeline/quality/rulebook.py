@@ -252,7 +252,7 @@ def _rows(rule: Rule) -> Iterator[Example]:
         yield Example({_own(rule): "RXX", arguments["other"]: "RXX"}, True)
         yield Example({_own(rule): "RXY", arguments["other"]: "RXX"}, False)
     elif rule.kind == "age_range":
-        for born, passes in (("1980-05-17", True), ("2025-10-01", False), ("1880-01-01", False)):
+        for born, passes in (("1980-05-17", True), ("2027-01-31", False), ("1880-01-01", False)):
             yield Example({_own(rule): born, "MHS000.ReportingPeriodEndDate": "2025-09-30"}, passes)
 
 
