@@ -4,7 +4,7 @@ FROM python:3.12-slim-bookworm
 # The owner of the secret files on the host must be able to read them here: build with that user's number.
 ARG IPS_UID=1000
 RUN useradd --uid "${IPS_UID}" --home-dir /opt/airflow --create-home --shell /usr/sbin/nologin ips \
- && install --directory --owner ips --group ips --mode 0700 /opt/airflow/logs /data
+ && install --directory --owner ips --group ips --mode 0700 /opt/airflow/logs /opt/site /data
 
 WORKDIR /opt/ips
 COPY requirements.lock ./
