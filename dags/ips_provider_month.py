@@ -79,7 +79,7 @@ their figures are published without this one's new month.
 **A red task, "Input error: …" or "Usage error: …"** - a source, a mapping or a setting is wrong; the message says which and what to
 do. It is not tried again, since trying again would not help. Correct it, then clear the task.
 
-**Yellow (up for retry)** - a fault that may pass: a lost connection, a locked file, a full disk. Two more tries follow, after 1 and
+**Yellow (up for retry)** - a fault that may pass: a lost connection, a locked file, a full disk. Two more tries follow, after about 1 and
 4 minutes.
 
 **"Unexpected …"** - a fault of the software. The message names its place in the code; exception texts may hold patient data and are never
