@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from ips_pipeline.mhsds.standard import REJECTING, Level, Rule, Standard, Table
-from ips_pipeline.quality.findings import RuleSet
+from ips_pipeline.quality.findings import FILE_KINDS, RuleSet
 from ips_pipeline.quality.rulebook import LEVEL_WORDS, judged_elements, sentence
 from ips_pipeline.store.duck import Connection, create_table, identifier, text_literal
 
@@ -69,8 +69,10 @@ def write(connection: Connection, rules: RuleSet, targets: Sequence[Path]) -> No
 def items_of(rule: Rule, table: Table) -> tuple[str, ...]:
     """The elements a line of this rule shows: what identifies the row, then what the rule looks at; ten at most.
 
-    Elements of the table, or ``MHS000.X`` for one of the header.
+    Elements of the table, or ``MHS000.X`` for one of the header; none for a rule about the file.
     """
+    if rule.kind in FILE_KINDS:
+        return ()
     judged = judged_elements(rule, table)
     keys = [field.element for field in table.fields if field.key or field.parent]
     for other in table.rules:
