@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from ips_pipeline.store.duck import Connection, identifier, session, text_litera
 PAGE = "report.html"
 
 _FIRST_ROWS, _MOST_FIXES = 20, 10
+#: Submissions worked out together: enough to share the cost of a statement, few enough to bound memory.
+_BATCH = 200
 _LEVELS: Mapping[str, str] = {
     "file": "File rejected",
     "group": "Group rejected",
@@ -44,6 +47,43 @@ class _Fired:
     first: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What is said about a rule, by its code."""
+
+    standard: Standard
+    sentences: Mapping[str, str]
+    advice: Mapping[str, str]
+
+    def of(self, item: _Fired) -> dict[str, Any]:
+        """A rule that fired, in words."""
+        table, code = self.standard.table(item.rule.table), item.rule.code
+        return {
+            "code": code,
+            "level": item.level,
+            "level_words": _LEVELS[item.level],
+            "rejects": item.level in REJECTING,
+            "table": table.title,
+            "file": table.name,
+            "element": item.rule.element,
+            "sentence": self.sentences.get(code, ""),
+            "advice": self.advice.get(code, ""),
+            "rows": item.rows,
+            "first": [f"{row:,}" for row in item.first if row],
+            "whole_file": item.first == (0,),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A validated submission: its folder, where validation wrote, and whose and which month (yyyy-mm) it is, if known."""
+
+    out: Path
+    submission: Path
+    provider: str | None = None
+    period: str | None = None
+
+
 def write_validation_report(
     out: Path,
     submission: Path,
@@ -56,72 +96,108 @@ def write_validation_report(
     period: str | None = None,
     temporary: Path | None = None,
 ) -> Path:
-    """Write ``report.html`` beside the ``findings.csv`` and ``rejected_rows.csv`` of a validated submission folder; gives its path.
+    """Write ``report.html`` beside the findings of one submission and give its path; see ``write_validation_reports``."""
+    checked = Checked(out, submission, provider, period)
+    (page,) = write_validation_reports(
+        [checked], sentences=sentences, advice=advice, edition=edition, not_evaluated=not_evaluated, temporary=temporary
+    )
+    return page
+
+
+def write_validation_reports(
+    checked: Sequence[Checked],
+    *,
+    sentences: Mapping[str, str],
+    advice: Mapping[str, str],
+    edition: Edition = "published",
+    not_evaluated: Mapping[str, str] | None = None,
+    temporary: Path | None = None,
+) -> list[Path]:
+    """Write ``report.html`` beside the ``findings.csv`` and ``rejected_rows.csv`` of validated submissions; gives the paths in order.
 
     ``sentences`` says per code what the rule asks for and ``advice`` how to mend it at source; ``not_evaluated`` gives the codes
     that were not judged, with the reason. Rows per table come from ``aggregation.csv`` where it lies there, and from the
-    submission otherwise; the verdict of ``gate.json`` is told where there is one. The submission is read for the keys that
+    submission otherwise; the verdict of ``gate.json`` is told where there is one. A submission is read for the keys that
     link rejected rows to the rows they depend on, in the memory of the session. Raises InputError for files that cannot be
-    read, and RetryableError when the page cannot be written.
+    read, and RetryableError when a page cannot be written.
     """
     standard = mhsds.load()
     rules = {rule.code: rule for rule in standard.rules()}
-    counts = _counts(out / "aggregation.csv", standard)
-    with session(read=[out, submission], temporary=temporary) as connection:
-        _load(connection, out)
-        fired = _fired(connection, rules)
-        tables = _tables_to_read(standard, submission, fired, counts)
-        folders.load(connection, [submission], [standard.table(name) for name in tables], elements=tables)
-        if counts is None:
-            counts = {name: _number(connection, f"SELECT count(*) FROM {identifier(name)}") for name in tables}
-        _trace(connection, standard, fired)
-        fixes = _fixes(connection, standard, fired, sentences, advice)
-        per_table = _per_table(connection, standard, counts)
-        rejected = _number(connection, "SELECT count(*) FROM rejected")
-    submitted = sum(counts.values())
-    content = {
-        "verdict": _verdict(fired, rejected),
-        "provider": provider,
-        "period": pages.month(date.fromisoformat(f"{period}-01")) if period else None,
-        "submitted": submitted,
-        "rejected": rejected,
-        "warned": sum(item["warned"] for item in per_table),
-        "codes": len(fired),
-        "file_rules": [_described(item, standard, sentences, advice) for item in fired if item.level == "file"],
-        "fixes": fixes[:_MOST_FIXES],
-        "more_fixes": len(fixes) - _MOST_FIXES,
-        "tables": per_table,
-        "groups": _by_severity(fired, standard, sentences, advice),
-        "not_evaluated": _reasons(not_evaluated or {}, rules),
+    shared = {
         "edition": _EDITIONS[edition],
         "standard": standard.version,
-        "gate": _gate(out / "gate.json"),
+        "not_evaluated": _reasons(not_evaluated or {}, rules),
     }
-    return pages.write_page(out / PAGE, "validation.html", content)
+    words = _Words(standard, sentences, advice)
+    written = []
+    for start in range(0, len(checked), _BATCH):
+        batch = checked[start : start + _BATCH]
+        with session(read=[folder for one in batch for folder in (one.out, one.submission)], temporary=temporary) as connection:
+            contents = _contents(connection, batch, rules, words)
+        written += [pages.write_page(one.out / PAGE, "validation.html", {**shared, **held}) for one, held in zip(batch, contents, strict=True)]
+    return written
 
 
-def _load(connection: Connection, out: Path) -> None:
-    """``finding`` (table_name, row, code, level) and ``rejected`` (table_name, row) as validation wrote them."""
+def _contents(connection: Connection, batch: Sequence[Checked], rules: Mapping[str, Rule], words: _Words) -> list[dict[str, Any]]:
+    """What each page of a batch says, all submissions of the batch worked out together."""
+    standard = words.standard
+    _load(connection, [one.out for one in batch])
+    fired = _fired(connection, rules)
+    every = [item for items in fired.values() for item in items]
+    held = [_counts(one.out / "aggregation.csv", standard) for one in batch]
+    tables = _tables_to_read(standard, batch, every, counting=None in held)
+    folders.load(connection, [one.submission for one in batch], [standard.table(name) for name in tables], elements=tables)
+    counted = _counted(connection, tables) if None in held else {}
+    _trace(connection, standard, every)
+    fixes = _fixes(connection, fired, words)
+    per_table = _per_table(connection, standard, {number: counts or counted.get(number, {}) for number, counts in enumerate(held, 1)})
+    return [
+        {
+            "verdict": _verdict(fired[number], per_table[number]),
+            "provider": one.provider,
+            "period": pages.month(date.fromisoformat(f"{one.period}-01")) if one.period else None,
+            **{key: sum(table[key] for table in per_table[number]) for key in ("submitted", "rejected", "warned")},
+            "codes": len(fired[number]),
+            "file_rules": [words.of(item) for item in fired[number] if item.level == "file"],
+            "fixes": fixes[number][:_MOST_FIXES],
+            "more_fixes": len(fixes[number]) - _MOST_FIXES,
+            "tables": per_table[number],
+            "groups": _by_severity(fired[number], words),
+            "gate": _gate(one.out / "gate.json"),
+        }
+        for number, one in enumerate(batch, 1)
+    ]
+
+
+def _load(connection: Connection, outs: Sequence[Path]) -> None:
+    """``finding`` (submission, table_name, row, code, level) and ``rejected`` (submission, table_name, row), as validation wrote them."""
     files: Mapping[str, tuple[str, Mapping[str, str]]] = {
         "finding": ("findings.csv", {"table_name": "VARCHAR", "row": "BIGINT", "code": "VARCHAR", "level": "VARCHAR"}),
         "rejected": ("rejected_rows.csv", {"table_name": "VARCHAR", "row": "BIGINT"}),
     }
     for name, (file, columns) in files.items():
-        path = out / file
-        if not path.is_file():
-            raise InputError(f"{path} does not exist; validate the submission first")
+        paths = [out / file for out in outs]
+        if lost := next((path for path in paths if not path.is_file()), None):
+            raise InputError(f"{lost} does not exist; validate the submission first")
+        listed = "[" + ", ".join(text_literal(str(path.resolve())) for path in paths) + "]"
         schema = "{" + ", ".join(f"{text_literal(column)}: {text_literal(kind)}" for column, kind in columns.items()) + "}"
         connection.execute(
-            f"CREATE TABLE {name} AS FROM read_csv({text_literal(str(path.resolve()))}, columns = {schema}, header = true, auto_detect = false)"
+            f"CREATE TABLE {name} AS SELECT CAST(file_index + 1 AS INTEGER) AS submission, *"
+            f" FROM read_csv({listed}, columns = {schema}, header = true, auto_detect = false)"
         )
 
 
-def _fired(connection: Connection, rules: Mapping[str, Rule]) -> list[_Fired]:
-    """Every rule that fired, the most severe and then the most frequent first."""
+def _fired(connection: Connection, rules: Mapping[str, Rule]) -> dict[int, list[_Fired]]:
+    """Per submission every rule that fired, the most severe and then the most frequent first."""
     order = {level: place for place, level in enumerate(_LEVELS)}
-    found = connection.execute(f"SELECT code, level, count(*), min(row, {_FIRST_ROWS}) FROM finding GROUP BY code, level").fetchall()
-    fired = [_Fired(rules[code], level, rows, tuple(first)) for code, level, rows, first in found]
-    return sorted(fired, key=lambda item: (order[item.level], -item.rows, item.rule.code))
+    fired: dict[int, list[_Fired]] = defaultdict(list)
+    for submission, code, level, rows, first in connection.execute(
+        f"SELECT submission, code, level, count(*), min(row, {_FIRST_ROWS}) FROM finding GROUP BY submission, code, level"
+    ).fetchall():
+        fired[submission].append(_Fired(rules[code], level, rows, tuple(first)))
+    for items in fired.values():
+        items.sort(key=lambda item: (order[item.level], -item.rows, item.rule.code))
+    return fired
 
 
 def _counts(path: Path, standard: Standard) -> dict[str, int] | None:
@@ -135,13 +211,21 @@ def _counts(path: Path, standard: Standard) -> dict[str, int] | None:
         raise InputError(f"{path} is not an aggregation report; validate the submission again") from None
 
 
-def _tables_to_read(standard: Standard, submission: Path, fired: Iterable[_Fired], counts: Mapping[str, int] | None) -> dict[str, tuple[str, ...]]:
-    """The tables to read with their key columns: those linked by a rule that rejected rows, and all where rows are to be counted."""
+def _counted(connection: Connection, tables: Iterable[str]) -> dict[int, dict[str, int]]:
+    """Rows per submission and table, counted in the submissions themselves."""
+    counts: dict[int, dict[str, int]] = defaultdict(dict)
+    for name in tables:
+        for submission, rows in connection.execute(f"SELECT submission, count(*) FROM {identifier(name)} GROUP BY submission").fetchall():
+            counts[submission][name] = rows
+    return counts
+
+
+def _tables_to_read(standard: Standard, batch: Iterable[Checked], fired: Iterable[_Fired], *, counting: bool) -> dict[str, tuple[str, ...]]:
+    """The tables to read with their key columns: those linked by a rule that rejected rows, and all there are when rows are counted."""
     keys: dict[str, set[str]] = defaultdict(set)
-    if counts is None:
-        for table in standard.tables.values():
-            if any((submission / f"{table.name}{suffix}").exists() for suffix in (".csv", ".parquet")):
-                keys[table.name] = set()
+    if counting:
+        there = {path.stem for one in batch for path in one.submission.iterdir()}
+        keys.update({table.name: set() for table in standard.tables.values() if table.name in there})
     for item in fired:
         if _links(item):
             for linked in (item.rule.table, str(item.rule.arguments["parent"])):
@@ -154,17 +238,20 @@ def _links(item: _Fired) -> bool:
     return item.rule.kind == "parent_exists" and item.level in REJECTING
 
 
-def _trace(connection: Connection, standard: Standard, fired: Sequence[_Fired]) -> None:
-    """``held`` (table_name, row, cause): per rejected row the codes that must be mended before it is loaded.
+def _trace(connection: Connection, standard: Standard, fired: Iterable[_Fired]) -> None:
+    """``held`` (submission, table_name, row, cause): per rejected row the codes that must be mended before it is loaded.
 
     A row that fails a rule of its own is its own cause. A row that was rejected for want of its parent has the causes of that
     parent; where the submission has no such parent at all, the want itself is the cause. The links are followed in
     the order in which the portal judges them, so a row is never the cause of what was rejected before it.
     """
-    linking = {item.rule.code: item.rule for item in fired if _links(item)}
-    own = [item.rule.code for item in fired if item.level in REJECTING and item.rule.code not in linking]
-    connection.execute("CREATE TABLE held (table_name VARCHAR, row BIGINT, cause VARCHAR)")
-    connection.execute("INSERT INTO held SELECT DISTINCT table_name, row, code FROM finding WHERE row > 0 AND list_contains(?, code)", [own])
+    rejecting = {item.rule.code: item for item in fired if item.level in REJECTING}
+    linking = {code: item.rule for code, item in rejecting.items() if _links(item)}
+    connection.execute("CREATE TABLE held (submission INTEGER, table_name VARCHAR, row BIGINT, cause VARCHAR)")
+    connection.execute(
+        "INSERT INTO held SELECT DISTINCT submission, table_name, row, code FROM finding WHERE row > 0 AND list_contains(?, code)",
+        [sorted(rejecting.keys() - linking.keys())],
+    )
     for code in (code for code in standard.referential_order if code in linking):
         rule = linking[code]
         child, parent = standard.table(rule.table), standard.table(rule.arguments["parent"])
@@ -172,105 +259,88 @@ def _trace(connection: Connection, standard: Standard, fired: Sequence[_Fired]) 
         connection.execute(
             f"""INSERT INTO held
             WITH lost AS (
-                SELECT finding.row, child.{key} AS link
-                FROM finding JOIN {identifier(child.name)} AS child ON child.row = finding.row
+                SELECT finding.submission, finding.row, child.{key} AS link
+                FROM finding JOIN {identifier(child.name)} AS child ON child.submission = finding.submission AND child.row = finding.row
                 WHERE finding.code = {text_literal(code)}
             ), cause AS (
-                SELECT DISTINCT parent.{key} AS link, held.cause
-                FROM held JOIN {identifier(parent.name)} AS parent ON parent.row = held.row
+                SELECT DISTINCT held.submission, parent.{key} AS link, held.cause
+                FROM held JOIN {identifier(parent.name)} AS parent ON parent.submission = held.submission AND parent.row = held.row
                 WHERE held.table_name = {text_literal(parent.name)}
             )
-            SELECT {text_literal(child.name)}, lost.row, coalesce(cause.cause, {text_literal(code)})
-            FROM lost LEFT JOIN cause ON cause.link = lost.link
+            SELECT lost.submission, {text_literal(child.name)}, lost.row, coalesce(cause.cause, {text_literal(code)})
+            FROM lost LEFT JOIN cause ON cause.submission = lost.submission AND cause.link = lost.link
             EXCEPT
             FROM held"""
         )
 
 
-def _fixes(
-    connection: Connection, standard: Standard, fired: Sequence[_Fired], sentences: Mapping[str, str], advice: Mapping[str, str]
-) -> list[dict[str, Any]]:
-    """The causes of rejected rows: what rejects the file first, then by how many rows one of them alone holds back."""
+def _fixes(connection: Connection, fired: Mapping[int, Sequence[_Fired]], words: _Words) -> dict[int, list[dict[str, Any]]]:
+    """Per submission the causes of rejected rows: what rejects the file first, then by how many rows one of them alone holds back."""
     found = connection.execute(
-        f"""WITH alone AS (SELECT table_name, row FROM held GROUP BY table_name, row HAVING count(*) = 1)
-        SELECT held.cause, held.table_name, count(*), count(alone.row), min(held.row, {_FIRST_ROWS})
-        FROM held LEFT JOIN alone ON alone.table_name = held.table_name AND alone.row = held.row
-        GROUP BY held.cause, held.table_name ORDER BY held.table_name"""
+        f"""WITH alone AS (SELECT submission, table_name, row FROM held GROUP BY ALL HAVING count(*) = 1)
+        SELECT held.submission, held.cause, held.table_name, count(*), count(alone.row), min(held.row, {_FIRST_ROWS})
+        FROM held LEFT JOIN alone ON alone.submission = held.submission AND alone.table_name = held.table_name AND alone.row = held.row
+        GROUP BY held.submission, held.cause, held.table_name ORDER BY held.submission, held.cause, held.table_name"""
     ).fetchall()
-    by_code = {item.rule.code: item for item in fired}
-    causes: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
-    at_fault: dict[str, _Fired] = {}
-    for cause, table, rows, alone, first in found:
-        causes[cause].append((table, rows, alone))
-        if table == standard.table(by_code[cause].rule.table).name:
-            at_fault[cause] = _Fired(by_code[cause].rule, by_code[cause].level, rows, tuple(first))
-    fixes = []
-    for cause, parts in causes.items():
-        item = at_fault[cause]
-        fixes.append(
+    by_code = {(submission, item.rule.code): item for submission, items in fired.items() for item in items}
+    fixes: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for (submission, cause), group in groupby(found, key=lambda line: line[:2]):
+        parts = [(words.standard.table(table), rows, alone, first) for _, _, table, rows, alone, first in group]
+        item = by_code[submission, cause]
+        # Only the rows of the rule's own table are at fault; those of other tables are held back by them.
+        rows, first = next((rows, tuple(first)) for table, rows, _, first in parts if table.id == item.rule.table)
+        fixes[submission].append(
             {
-                **_described(item, standard, sentences, advice),
-                "held": sum(rows for _, rows, _ in parts),
-                "frees": sum(alone for _, _, alone in parts),
-                "reach": [{"table": standard.table(table).title, "rows": rows} for table, rows, _ in sorted(parts, key=lambda part: -part[1])],
+                **words.of(_Fired(item.rule, item.level, rows, first)),
+                "held": sum(part[1] for part in parts),
+                "frees": sum(part[2] for part in parts),
+                "reach": [{"table": table.title, "rows": rows} for table, rows, _, _ in sorted(parts, key=lambda part: -part[1])],
             }
         )
-    return sorted(fixes, key=lambda fix: (fix["level"] != "file", -fix["frees"], -fix["held"], fix["code"]))
+    for items in fixes.values():
+        items.sort(key=lambda fix: (fix["level"] != "file", -fix["frees"], -fix["held"], fix["code"]))
+    return fixes
 
 
-def _per_table(connection: Connection, standard: Standard, counts: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Rows submitted, rejected and loaded with a warning, for every table that has any."""
-    rejected = dict(connection.execute("SELECT table_name, count(*) FROM rejected GROUP BY table_name").fetchall())
-    warned = dict(
-        connection.execute(
-            "SELECT table_name, count(DISTINCT row) FROM finding ANTI JOIN rejected USING (table_name, row) WHERE row > 0 GROUP BY table_name"
-        ).fetchall()
+def _per_table(connection: Connection, standard: Standard, counts: Mapping[int, Mapping[str, int]]) -> dict[int, list[dict[str, Any]]]:
+    """Per submission the rows submitted, rejected and loaded with a warning, for every table that has any."""
+    rejected = _by_table(connection, "SELECT submission, table_name, count(*) FROM rejected GROUP BY ALL")
+    warned = _by_table(
+        connection,
+        "SELECT submission, table_name, count(DISTINCT row) FROM finding ANTI JOIN rejected USING (submission, table_name, row)"
+        " WHERE row > 0 GROUP BY ALL",
     )
-    return [
-        {
-            "id": table.id,
-            "title": table.title,
-            "submitted": counts[table.name],
-            "rejected": rejected.get(table.name, 0),
-            "loaded": counts[table.name] - rejected.get(table.name, 0),
-            "warned": warned.get(table.name, 0),
-        }
-        for table in standard.tables.values()
-        if counts.get(table.name)
-    ]
-
-
-def _described(item: _Fired, standard: Standard, sentences: Mapping[str, str], advice: Mapping[str, str]) -> dict[str, Any]:
-    """A rule that fired, in words."""
-    table, code = standard.table(item.rule.table), item.rule.code
     return {
-        "code": code,
-        "level": item.level,
-        "level_words": _LEVELS[item.level],
-        "rejects": item.level in REJECTING,
-        "table": table.title,
-        "file": table.name,
-        "element": item.rule.element,
-        "sentence": sentences.get(code, ""),
-        "advice": advice.get(code, ""),
-        "rows": item.rows,
-        "first": [f"{row:,}" for row in item.first if row],
-        "whole_file": item.first == (0,),
+        submission: [
+            {
+                "id": table.id,
+                "title": table.title,
+                "submitted": own[table.name],
+                "rejected": rejected.get((submission, table.name), 0),
+                "loaded": own[table.name] - rejected.get((submission, table.name), 0),
+                "warned": warned.get((submission, table.name), 0),
+            }
+            for table in standard.tables.values()
+            if own.get(table.name)
+        ]
+        for submission, own in counts.items()
     }
 
 
-def _by_severity(
-    fired: Sequence[_Fired], standard: Standard, sentences: Mapping[str, str], advice: Mapping[str, str]
-) -> list[tuple[str, list[dict[str, Any]]]]:
-    described = [_described(item, standard, sentences, advice) for item in fired]
+def _by_table(connection: Connection, query: str) -> dict[tuple[int, str], int]:
+    return {(submission, table): rows for submission, table, rows in connection.execute(query).fetchall()}
+
+
+def _by_severity(fired: Sequence[_Fired], words: _Words) -> list[tuple[str, list[dict[str, Any]]]]:
+    described = [words.of(item) for item in fired]
     groups = {"Rules that reject": [item for item in described if item["rejects"]], "Warnings": [item for item in described if not item["rejects"]]}
     return [(title, items) for title, items in groups.items() if items]
 
 
-def _verdict(fired: Iterable[_Fired], rejected: int) -> str:
+def _verdict(fired: Iterable[_Fired], per_table: Iterable[Mapping[str, Any]]) -> str:
     if any(item.level == "file" for item in fired):
         return "file"
-    return "mixed" if rejected else "good"
+    return "mixed" if any(table["rejected"] for table in per_table) else "good"
 
 
 def _reasons(not_evaluated: Mapping[str, str], rules: Mapping[str, Rule]) -> list[tuple[str, list[str]]]:
@@ -291,8 +361,3 @@ def _gate(path: Path) -> dict[str, Any] | None:
         return {"verdict": str(held["verdict"]), "expectations": int(held["expectations"])}
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{path} is not the record of the gate; validate the submission again") from None
-
-
-def _number(connection: Connection, query: str) -> int:
-    row = connection.execute(query).fetchone()
-    return int(row[0]) if row else 0

@@ -22,7 +22,7 @@ import pytest
 from ips_pipeline.errors import InputError
 from ips_pipeline.reports import pages
 from ips_pipeline.reports.release import write_release_page
-from ips_pipeline.reports.validation import write_validation_report
+from ips_pipeline.reports.validation import Checked, write_validation_report, write_validation_reports
 
 EXACT = "731946"  # stands in the RAW file and among the unsuppressed values only
 CANARY = "CANARY-9990417"
@@ -256,6 +256,10 @@ def test_a_folder_that_is_no_release_is_refused(release: Path, lost: str) -> Non
 # -- the report of a submission ---------------------------------------------------------------------------------------------
 
 
+SENTENCES = {"MHS00169": "Postcode must look like a postcode.", "MHS20142": "There must be a valid referral <of the contact>."}
+ADVICE = {"MHS00169": "Correct the postcode in the patient record."}
+
+
 @dataclass
 class Judged:
     """A submission and what validation wrote about it."""
@@ -267,8 +271,8 @@ class Judged:
         return write_validation_report(
             self.out,
             self.submission,
-            sentences={"MHS00169": "Postcode must look like a postcode.", "MHS20142": "There must be a valid referral <of the contact>."},
-            advice={"MHS00169": "Correct the postcode in the patient record."},
+            sentences=SENTENCES,
+            advice=ADVICE,
             **more,  # type: ignore[arg-type]
         )
 
@@ -367,6 +371,17 @@ def test_a_flood_of_findings_is_counted_and_not_listed(tmp_path: Path) -> None:
     page = held.report()
     assert "Rows 1, 2, 3," in read(page).text and "199,980 more" in " ".join(read(page).text.split())
     assert page.stat().st_size < 100_000
+
+
+def test_many_submissions_at_once_get_the_report_that_each_gets_alone(tmp_path: Path) -> None:
+    """Keys are the same in all of them, so rows of one submission must not be traced into another."""
+    halves = [CASCADE, [], CASCADE[:1], CASCADE[7:8]]
+    held = [judged(tmp_path / str(number), findings, gone(findings)) for number, findings in enumerate(halves)]
+    alone = [one.report(provider="RXA", period="2026-08").read_bytes() for one in held]
+    checked = [Checked(one.out, one.submission, "RXA", "2026-08") for one in held]
+    words: dict[str, dict[str, str]] = {"sentences": SENTENCES, "advice": ADVICE}
+    assert [page.read_bytes() for page in write_validation_reports(checked, **words)] == alone
+    assert len(set(alone)) == len(halves)
 
 
 def test_a_folder_without_findings_is_refused(tmp_path: Path) -> None:
