@@ -80,12 +80,14 @@ def _serve(home: Path, variables: Mapping[str, str], port: int) -> None:
     password = _password(Path(variables["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]))
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        if _start("db", ("db", "migrate"), home, variables).wait() != 0:
-            raise RetryableError(f"Airflow's metadata could not be prepared; see {home / 'ui-db.log'}")
+        _finish("db", _start("db", ("db", "migrate"), home, variables), home)
+        # The DAGs are entered while the API server starts, so that the first page a person sees has them.
+        entering = _start("dags", ("dags", "reserialize"), home, variables)
         for component, *options in COMPONENTS:
             running[component] = _start(component, (component, *options), home, variables)
             if component == "api-server":
                 _until(running, home, port, [])
+                _finish("dags", entering, home)
         _until(running, home, port, ["scheduler", "dag_processor", "triggerer"])
         print(f"Airflow is at http://{HOST}:{port}  user {USER}  password {password}\nLogs are in {home}. Ctrl-C stops it.", flush=True)
         while True:
@@ -129,6 +131,11 @@ def _start(name: str, command: Sequence[str], home: Path, variables: Mapping[str
         return subprocess.Popen(
             [sys.executable, "-m", "airflow", *command], env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
+
+
+def _finish(name: str, process: subprocess.Popen[bytes], home: Path) -> None:
+    if process.wait() != 0:
+        raise RetryableError(f"Airflow's metadata could not be prepared; see {home / f'ui-{name}.log'}")
 
 
 def _until(running: Mapping[str, subprocess.Popen[bytes]], home: Path, port: int, wanted: Sequence[str]) -> None:
