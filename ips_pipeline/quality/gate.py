@@ -117,7 +117,7 @@ def run(connection: Connection, rules: RuleSet, submission: int = 1) -> GateResu
     run_count = 0
     failed: dict[str, int] = defaultdict(int)
     orphaned: set[str] = set()
-    with gx_duckdb.opened(connection) as engine, _moments(connection, rules):
+    with gx_duckdb.opened(connection) as engine, moments(connection, rules):
         for table in rules.standard.tables.values():
             for over, query, expectations in _due(connection, rules, table, submission):
                 closure = over == _VALID
@@ -169,7 +169,7 @@ def _expectation(rule: Rule, held: Judged) -> tuple[dict[str, Any], str, list[st
         return _file_expectation(rule, held)
     kind = KINDS[rule.kind]
     expectation = kind.expectation(rule, held)
-    if moment := _earlier_relation(rule, held.standard):
+    if moment := earlier_relation(rule, held.standard):
         now, then = moment
         query = expectation["kwargs"]["unexpected_rows_query"]
         expectation["kwargs"]["unexpected_rows_query"] = query.replace(identifier(now), identifier(then))
@@ -191,7 +191,7 @@ def _file_expectation(rule: Rule, held: Judged) -> tuple[dict[str, Any], str, li
     return unexpected_rows(breach), "The header must be of the period chosen at upload, or the whole file is rejected.", [_JUDGED]
 
 
-def _earlier_relation(rule: Rule, standard: Standard) -> tuple[str, str] | None:
+def earlier_relation(rule: Rule, standard: Standard) -> tuple[str, str] | None:
     """For a rule whose table of reference loses more rows after the rule has run: that relation's name now, and as it was then."""
     if rule.kind == "gp_continuity":
         name = standard.table(rule.table).name
@@ -215,12 +215,12 @@ def _later(rule: Rule, standard: Standard) -> frozenset[str]:
 
 
 @contextmanager
-def _moments(connection: Connection, rules: RuleSet) -> Iterator[None]:
+def moments(connection: Connection, rules: RuleSet) -> Iterator[None]:
     """Views of the rows that were still valid when a rule ran, for the rules that need them; gone when the gate is done."""
     rejecting = {code for code, level in rules.levels.items() if level in REJECTING}
     views = []
     for rule in (*rules.continuity, *rules.referential):
-        if moment := _earlier_relation(rule, rules.standard):
+        if moment := earlier_relation(rule, rules.standard):
             now, then = moment
             name = now.removesuffix(" valid")
             codes = ", ".join(text_literal(code) for code in sorted(rejecting - _later(rule, rules.standard)))

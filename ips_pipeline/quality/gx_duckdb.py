@@ -143,7 +143,7 @@ def _count(result: Any) -> int:
     return 0 if result.success else int((result.meta or {}).get("unexpected_count", 1))
 
 
-def _check_release() -> None:
+def check_release() -> None:
     """Refuse a release this module was not written for, and one that lost a name it replaces."""
     if gx.__version__ != VERSION:
         raise IpsError(f"The gate needs great-expectations {VERSION} and found {gx.__version__}; install the locked requirements again")
@@ -226,4 +226,4 @@ def _once(compute: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return cached
 
 
-_check_release()
+check_release()
