@@ -120,7 +120,7 @@ def write_release_page(
         about = _Measures(connection, release / "measures.parquet")
         published = _publication(release, about.populated(connection))
         trends = _trends(connection, release / "dashboard.csv", about.titles)
-        lacking = _lacking(about.not_evaluated(connection), not_evaluated)
+        lacking = _lacking(about.not_evaluated(connection), not_evaluated, about.titles)
     sections = [_section(section, rows) for section in _SECTIONS if (rows := published.values.get(section.breakdown))]
     england = next(iter(published.values["England"].values()))
     content = {
@@ -187,6 +187,8 @@ def _publication(release: Path, populated: set[tuple[str, str]]) -> _Publication
         for item in lines:
             held[item["BREAKDOWN"]][item["PRIMARY_LEVEL"]][item["MEASURE_ID"]] = item["MEASURE_VALUE"]
             names[item["BREAKDOWN"], item["PRIMARY_LEVEL"]] = item["PRIMARY_LEVEL_DESCRIPTION"] or item["PRIMARY_LEVEL"]
+        if not held["England"]:
+            raise ValueError("without a line for England")
         return _Publication(
             start=date.fromisoformat(lines[0]["REPORTING_PERIOD_START"]),
             end=date.fromisoformat(lines[0]["REPORTING_PERIOD_END"]),
@@ -293,20 +295,23 @@ def _trends(connection: Connection, path: Path, titles: Mapping[str, str]) -> di
     return {"charts": charts, "rows": rows, "last": months[-1], "caseload": values.get((months[-1], "Caseload")) if "Caseload" in held else None}
 
 
-def _lacking(found: Sequence[tuple[str, str, str]], reasons: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What was not evaluated, measures with the same breakdown and the same absent files together."""
-    needs = {(item["measure"], item["breakdown"]): tuple(item["needs"]) for item in reasons}
-    grouped: dict[tuple[str, str, tuple[str, ...]], list[str]] = defaultdict(list)
+def _lacking(
+    found: Sequence[tuple[str, str, str]], reasons: Sequence[Mapping[str, Any]], titles: Mapping[str, str]
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What was not evaluated: per set of absent files the measures, those with the same breakdowns together, and their breakdowns."""
+    needs = {(item["measure"], item["breakdown"]): ", ".join(item["needs"]) for item in reasons}
+    alike: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for family, measure, breakdown in found:
-        grouped[family, breakdown, needs.get((measure, breakdown), ())].append(measure)
-    return [
-        {
-            "what": " and ".join(measures) if len(measures) <= 2 else f"{len(measures)} measures of the IPS dashboard",
-            "breakdown": breakdown,
-            "needs": files,
-        }
-        for (_, breakdown, files), measures in grouped.items()
-    ]
+        name = measure if family == "mhs116" else titles[measure]
+        alike[needs.get((measure, breakdown), "Reference data"), family, breakdown].append(name)
+    breakdowns: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for (files, _, breakdown), measures in alike.items():
+        what = " and ".join(measures) if len(measures) <= 2 else f"{len(measures)} measures of the IPS dashboard"
+        breakdowns[files, what].append(breakdown)
+    lacking: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for (files, what), names in sorted(breakdowns.items()):
+        lacking[files].append((what, " · ".join(names)))
+    return list(lacking.items())
 
 
 def _downloads(release: Path) -> dict[str, list[dict[str, Any]]]:

@@ -253,6 +253,12 @@ def test_a_folder_that_is_no_release_is_refused(release: Path, lost: str) -> Non
         write_release_page(release)
 
 
+def test_a_publication_file_of_another_kind_is_refused(release: Path) -> None:
+    (release / "publication" / "MHSDS Data_AugPerf_2026_bbrb.csv").write_text("REPORTING_PERIOD_START,STATUS\n2025-09-01,Final\n")
+    with pytest.raises(InputError, match="is not a publication file"):
+        write_release_page(release)
+
+
 # -- the report of a submission ---------------------------------------------------------------------------------------------
 
 
