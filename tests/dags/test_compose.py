@@ -1,0 +1,77 @@
+"""docker-compose.yml as far as it can be judged without an engine: who runs as whom, what is open, and where the secrets are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from dags.stand_in import _type
+
+ROOT = Path(__file__).resolve().parents[2]
+AIRFLOW = ("airflow-init", "api-server", "scheduler", "dag-processor", "triggerer", "made-up-site")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    return found
+
+
+def test_every_secret_is_a_file_and_every_one_used_is_declared(compose: dict[str, Any]) -> None:
+    assert all(set(secret) == {"file"} for secret in compose["secrets"].values())
+    used = {secret for service in compose["services"].values() for secret in service.get("secrets", ())}
+    assert used == set(compose["secrets"])
+    for service in compose["services"].values():
+        for name, value in service.get("environment", {}).items():
+            if re.search("PASSWORD|SECRET|FERNET|CONN", name):
+                assert "/run/secrets" in value or name == "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE", name
+
+
+def test_the_pipeline_runs_as_nobody_in_particular_on_a_file_system_it_cannot_change(compose: dict[str, Any]) -> None:
+    for name in AIRFLOW:
+        service = compose["services"][name]
+        assert service["user"] == "${IPS_UID:-1000}"
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+    assert all(service["security_opt"] == ["no-new-privileges:true"] for service in compose["services"].values())
+    code = [volume for name in AIRFLOW for volume in compose["services"][name].get("volumes", ()) if volume.startswith("./")]
+    assert code
+    assert all(volume.endswith(":ro") for volume in code)
+
+
+def test_only_the_api_server_is_open_and_only_to_this_machine(compose: dict[str, Any]) -> None:
+    assert {name for name, service in compose["services"].items() if "ports" in service} == {"api-server"}
+    assert all(port.startswith("127.0.0.1:") for port in compose["services"]["api-server"]["ports"])
+
+
+def test_patients_data_and_the_trusts_password_are_where_tasks_run_and_nowhere_else(compose: dict[str, Any]) -> None:
+    assert [name for name, service in compose["services"].items() if "data:/data" in service.get("volumes", ())] == ["scheduler"]
+    holders = {name for name, service in compose["services"].items() if "trust_password" in service.get("secrets", ())}
+    assert holders == {"trust", "made-up-site", "scheduler"}
+
+
+def test_whatever_stays_up_is_watched_and_started_again(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        once = service["restart"] == "no"
+        assert once == (name in {"airflow-init", "made-up-site"})
+        assert once != ("healthcheck" in service)
+    assert compose["services"]["scheduler"]["depends_on"]["api-server"] == {"condition": "service_healthy"}
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["2026-08-01", None], sa.Date),
+        (["10:15:00"], sa.Time),
+        (["2026-08-01", "2026-02-30"], sa.Text),
+        (["R1"], sa.Text),
+        ([None], sa.Text),
+    ],
+)
+def test_a_column_moves_with_the_type_that_all_its_values_have(values: list[str | None], kind: type) -> None:
+    assert isinstance(_type(values), kind)
