@@ -112,6 +112,7 @@ def _split(lines: Iterable[pa.RecordBatch], paths: Sequence[Path]) -> None:
     """Write lines that are ordered by submission (their first column, from 1) to the file of each; a file without lines has only the header."""
     for path in paths:
         path.touch(mode=0o600)
+        path.chmod(0o600)
         path.write_text(",".join(COLUMNS) + "\n", encoding="ascii")
     for batch in lines:
         runs = pc.run_end_encode(batch.column(0))

@@ -208,6 +208,8 @@ def endangers(standard: Standard, rule: Rule) -> list[str]:
     levels = set(rule.levels.values())
     if "file" in levels:
         lines.append("Every measure of the month: nothing of the file is loaded.")
+    elif levels & REJECTING and any(other.kind == "header_invalid" and other.table == table.id for other in standard.file_rules):
+        lines.append("Every measure of the month: a rejected header rejects the file.")
     elif levels & REJECTING:
         lost = [name for name in _lost_with(standard, table.id) if name in uses]
         if lost:

@@ -111,6 +111,11 @@ def test_a_rule_far_from_the_measures_endangers_nothing() -> None:
     assert "What it endangers" not in rulebook.page("MHS60414")
 
 
+def test_a_rule_of_the_header_endangers_the_whole_month() -> None:
+    assert rulebook.endangers(STANDARD, RULES["MHS00016"])[-1] == "Every measure of the month: a rejected header rejects the file."
+    assert rulebook.endangers(STANDARD, RULES["MHS00033"]) == []
+
+
 @pytest.fixture(scope="module")
 def connection() -> Connection:
     with session() as held:
