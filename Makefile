@@ -25,7 +25,6 @@ check: venv         ## style, types, layers
 
 bench: venv         ## speed and memory on large made-up inputs; minutes, not part of the tests
 	@$(BIN)/python -m benchmarks.measures
-	@$(BIN)/python -m benchmarks.validation
 
 ui: venv            ## Airflow on this machine: API server, scheduler, DAG processor, triggerer
 	@$(BIN)/python -m dags.ui

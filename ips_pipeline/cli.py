@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -150,31 +152,94 @@ def measures(submissions: Path, reference: Path, period: str, status: str, out: 
         click.echo(f"Not evaluated for want of reference files: {', '.join(sorted(lacking))}", err=True)
 
 
+@ips.command("explain-reject")
+@click.argument("folder", type=_FOLDER, metavar="DIR")
+@click.argument("table")
+@click.argument("row", type=click.IntRange(min=1))
+@click.option("--reference", type=_FOLDER, required=True, help="The reference folder that the submission was validated with.")
+@click.option("--provider", metavar="ODS", help="Who is logged in to the portal.  [default: the header's provider]")
+@click.option("--period", type=_Month(), help="The period chosen at upload.  [default: the header's]")
+@click.option("--edition", type=click.Choice(["published", "etos-6.0"]), default="published", show_default=True, help="Whose severities judge.")
+def explain_reject(folder: Path, table: str, row: int, reference: Path, provider: str | None, period: str | None, edition: str) -> None:
+    """Say why a row would not be loaded: the path from it to the fault it starts from, in row numbers and codes."""
+    from ips_pipeline import flows
+
+    login = flows.login(provider, None, period, datetime.now().isoformat(timespec="seconds"))
+    for line in flows.explain_reject(folder, reference, table, row, login, edition=edition):
+        click.echo(line)
+
+
+@ips.group()
+def rules() -> None:
+    """The rule book: every official code of MHSDS v6."""
+
+
+@rules.command("show")
+@click.argument("code")
+def rules_show(code: str) -> None:
+    """One rule in plain words: where, how severe, how to fix it at source, what it endangers, good and bad values."""
+    from ips_pipeline.quality import rulebook
+
+    click.echo(rulebook.page(code))
+
+
+@rules.command("list")
+def rules_list() -> None:
+    """Every code, one a line: code, table, element, level, what it asks for."""
+    from ips_pipeline.quality import rulebook
+
+    for code, table, element, level, sentence in rulebook.catalogue():
+        click.echo(f"{code:<11} {table} {element}  {level}  {sentence}")
+
+
+@rules.command("coverage")
+def rules_coverage() -> None:
+    """What is done about every code: evaluated, derived, not evaluated (and what is missing), or not applicable."""
+    from ips_pipeline.quality import rulebook
+
+    for item in rulebook.coverage():
+        click.echo(f"{item.code:<11} {item.status}{': ' + item.note if item.note else ''}")
+    for state, count in Counter(item.status for item in rulebook.coverage()).items():
+        click.echo(f"{count:>6,} {state}")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point: run a command, answer every failure in one line, and exit with its code."""
     os.umask(0o077)
+    code = _answer(arguments)
+    # Great Expectations leaves DuckDB objects alive, and DuckDB's binding reports each on standard error while the interpreter winds
+    # down: forty lines that mean nothing to anybody. Everything is closed and written by now, so there is nothing to wind down.
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BrokenPipeError):
+            stream.flush()
+    os._exit(code)
+
+
+def _answer(arguments: Sequence[str] | None) -> int:  # noqa: PLR0911 - one return per way to end
+    """Run a command and give its exit code."""
     try:
         ips.main(args=arguments, prog_name="ips", standalone_mode=False)
     except click.exceptions.Abort:
-        sys.exit(130)
+        return 130
     except click.exceptions.Exit as finished:
-        sys.exit(finished.exit_code)
+        return finished.exit_code
     except click.ClickException as wrong:
         wrong.show()
-        sys.exit(UsageError.exit_code)
+        return UsageError.exit_code
     except IpsError as failure:
         _complain(str(failure))
-        sys.exit(failure.exit_code)
+        return failure.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return 0
     except Exception as surprise:  # noqa: BLE001 - the last guard: an unknown exception's text may quote a patient's value
-        frames = traceback.extract_tb(surprise.__traceback__)
+        place = traceback.extract_tb(surprise.__traceback__)[-1]
         _complain(
-            f"The pipeline failed unexpectedly: {type(surprise).__name__} at {Path(frames[-1].filename).name}:{frames[-1].lineno}. "
+            f"The pipeline failed unexpectedly: {type(surprise).__name__} at {Path(place.filename).name}:{place.lineno}. "
             "Nothing was put in force; report this place in the code"
         )
-        sys.exit(IpsError.exit_code)
+        return IpsError.exit_code
+    return 0
 
 
 class _Screen:

@@ -16,13 +16,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ips_pipeline import measures, quality, settings
+from ips_pipeline import measures, quality, reports, settings
 from ips_pipeline.errors import InputError, PublishError, RetryableError, SubmissionRejected, UsageError
 from ips_pipeline.measures import computation, steps
 from ips_pipeline.mhsds import standard
+from ips_pipeline.quality import explain, rulebook
 from ips_pipeline.quality import validate as validation
 from ips_pipeline.quality.findings import Portal, period_days
 from ips_pipeline.quality.validate import Verdict
+from ips_pipeline.reports.release import write_release_page
+from ips_pipeline.reports.validation import Checked, write_validation_reports
 from ips_pipeline.settings import Site, check_period
 from ips_pipeline.sources import madeup
 from ips_pipeline.sources.extract import extract as extract_month
@@ -64,7 +67,7 @@ def validate(site: Site, provider: str, period: str) -> dict[str, Any]:
         "landing": landed.identity,
         "lists": {name: stages.file_hash(path) for name in validation.LISTS if (path := site.reference / f"{name}.csv").is_file()},
         "edition": site.options.edition,
-        "code": _code("quality", "mhsds"),
+        "code": _code("quality", "reports", "mhsds"),
     }
     start, end = period_days(period)
     portal = Portal(provider=provider, submitter=site.provider(provider).submitter, period_start=start, period_end=end)
@@ -80,6 +83,7 @@ def validate(site: Site, provider: str, period: str) -> dict[str, Any]:
             gate=True,
             temporary=site.temporary,
         )
+        _write_reports([verdict], site.options.edition, provider=provider, period=period, temporary=site.temporary)
         return verdict.facts()
 
     judged = stages.write(
@@ -125,7 +129,7 @@ def measure(site: Site, period: str) -> dict[str, Any]:
         "reference": stages.tree_hash(site.reference),
         "period": period,
         "status": site.status,
-        "code": _code("measures", "mhsds", "sql"),
+        "code": _code("measures", "reports", "mhsds", "sql"),
     }
     identity = stages.identity_of(inputs)
 
@@ -140,7 +144,7 @@ def measure(site: Site, period: str) -> dict[str, Any]:
     try:
         published_now = stages.write(
             site.releases(period),
-            lambda folder: _take_release(evidence, folder),
+            lambda folder: _take_release(site, evidence, folder),
             staging=site.data / "releases" / ".staging",
             identity=identity,
             inputs=inputs,
@@ -211,9 +215,12 @@ def release(site: Site, period: str) -> stages.Stage:
 
 
 def make_up_site(out: Path) -> tuple[Site, list[str]]:
-    """Write the made-up trusts, their systems and settings under ``out``; gives the site and its months."""
-    out.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return settings.load(madeup.write_site(out / "site")), list(madeup.periods())
+    """Write the made-up trusts, their systems and settings to ``out/site``, unless they are there; gives the site and its months."""
+    file = out / "site" / "SITE.toml"
+    if not file.is_file():
+        out.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = madeup.write_site(out / "site")
+    return settings.load(file), list(madeup.periods())
 
 
 def login(provider: str | None, submitter: str | None, period: str | None, uploaded: str) -> Portal:
@@ -230,7 +237,29 @@ def validate_folders(
     Where two folders have the same name, the parent's name stands before it. Raises InputError for what cannot be read.
     """
     targets = [out] if len(folders) == 1 else _targets(folders, out)
-    return validation.validate(folders, reference, targets, [portal] * len(folders), edition=validation.edition_of(edition), gate=gate)
+    verdicts = validation.validate(folders, reference, targets, [portal] * len(folders), edition=validation.edition_of(edition), gate=gate)
+    _write_reports(verdicts, edition)
+    return verdicts
+
+
+def explain_reject(folder: Path, reference: Path, table: str, row: int, portal: Portal, *, edition: str = "published") -> list[str]:
+    """The path that removed a row of a submission folder, as lines without any value; see ``quality.explain``."""
+    return explain.explain_reject(folder, reference, table, row, portal, validation.edition_of(edition))
+
+
+def _write_reports(
+    verdicts: Sequence[Verdict], edition: str, *, provider: str | None = None, period: str | None = None, temporary: Path | None = None
+) -> None:
+    """``report.html`` beside the findings of each submission."""
+    rules = list(standard.load().rules())
+    write_validation_reports(
+        [Checked(verdict.out, verdict.folder, provider, period) for verdict in verdicts],
+        sentences={rule.code: rulebook.sentence(rule) for rule in rules},
+        advice={rule.code: rulebook.advice(rule) for rule in rules},
+        edition=validation.edition_of(edition),
+        not_evaluated={code: reason for verdict in verdicts for code, reason in verdict.not_evaluated.items()},
+        temporary=temporary,
+    )
 
 
 def measure_folders(submissions: Path, reference: Path, period: str, status: str, out: Path) -> dict[str, Any]:
@@ -280,10 +309,18 @@ def _take_accepted(judged: stages.Stage, folder: Path) -> Mapping[str, Any]:
     return {"rows": facts["rows_submitted"] - facts["rows_rejected"]}
 
 
-def _take_release(evidence: stages.Stage, folder: Path) -> Mapping[str, Any]:
+def _take_release(site: Site, evidence: stages.Stage, folder: Path) -> Mapping[str, Any]:
     """Copy what may leave the restricted zone: the release files, none of the evidence."""
     shutil.copytree(evidence.path / "release", folder, dirs_exist_ok=True)
     facts = evidence.manifest["facts"]
+    write_release_page(
+        folder,
+        identity=evidence.identity,
+        submissions=facts["submissions"],
+        not_evaluated=facts["not_evaluated"],
+        registry=steps.root() / "measures.yaml",
+        notice=site.notice,
+    )
     return {key: facts[key] for key in ("period", "status", "submissions", "files", "not_evaluated")}
 
 
@@ -293,6 +330,7 @@ def _code(*parts: str) -> str:
     homes = {
         "quality": Path(quality.__file__).parent,
         "measures": Path(measures.__file__).parent,
+        "reports": Path(reports.__file__).parent,
         "mhsds": Path(standard.__file__).parent,
         "sql": steps.root(),
     }

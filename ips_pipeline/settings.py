@@ -104,6 +104,8 @@ class Site(_Settings):
     data: Path
     reference: Path
     secrets: Path
+    #: One sentence at the head of every page of a release, such as that the data are made up.
+    notice: str | None = None
     status: Literal["Provisional", "Performance", "Final", "Adhoc"] = "Performance"
     providers: tuple[Provider, ...] = Field(min_length=1)
     sources: Mapping[_Key, Source]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -39,10 +39,14 @@ def declare(connection: Connection, values: Mapping[str, Value]) -> None:
         connection.execute(f"SET VARIABLE {identifier(name)} = ?", [value])
 
 
-def run(connection: Connection, steps: Sequence[str], declared: Mapping[str, Value]) -> None:
-    """Make one table per step, in order. Raises LookupError when a step reads a variable that was not declared."""
+def run(connection: Connection, steps: Sequence[str], declared: Mapping[str, Value], *, views: Collection[str] = ()) -> None:
+    """Make one table per step, in order, or a view of those in ``views``.
+
+    Raises LookupError when a step reads a variable that was not declared.
+    """
     for step in steps:
         sql = text(step)
         if missing := variables(sql) - declared.keys():
             raise LookupError(f"sql/{step}.sql reads undeclared variables: {', '.join(sorted(missing))}")
-        connection.execute(f"CREATE TABLE {identifier(step.rpartition('/')[2])} AS\n{sql}")
+        kind = "VIEW" if step in views else "TABLE"
+        connection.execute(f"CREATE {kind} {identifier(step.rpartition('/')[2])} AS\n{sql}")

@@ -80,6 +80,8 @@ def rule_set(standard: Standard, edition: Edition, lists: Iterable[str]) -> Rule
             skipped[rule.code] = "the portal has a message but no rule for this code"
         elif rule.kind == "in_list" and rule.arguments["list"] == "unpublished":
             skipped[rule.code] = "the code list is not public"
+        elif rule.kind in ("length", "in_list") and rule.element is None:
+            skipped[rule.code] = "the element that ETOS names is not in this table of the intermediate database"
         elif (needed := KINDS[rule.kind].needs_list) and needed not in held:
             skipped[rule.code] = f"{needed}.csv is not in the reference folder"
         elif rule.kind == "gp_continuity":
@@ -105,7 +107,7 @@ def rule_set(standard: Standard, edition: Edition, lists: Iterable[str]) -> Rule
 
 def _other_table(rule: Rule) -> bool:
     other = str(rule.arguments["other"])
-    return "." in other and other.split(".")[0] not in ("MHS000", rule.table)
+    return "." in other and other.partition(".")[0] not in ("MHS000", rule.table)
 
 
 def load(connection: Connection, submissions: Sequence[Path], portals: Sequence[Portal], reference: Path, standard: Standard) -> frozenset[str]:
@@ -133,7 +135,7 @@ def load(connection: Connection, submissions: Sequence[Path], portals: Sequence[
 
 
 def judge(connection: Connection, rules: RuleSet, submissions: int) -> None:
-    """Evaluate every rule; creates ``findings`` (submission, table_name, row, code), ``rejected``, ``submitted`` and a ``<name> valid`` view per table.
+    """Evaluate every rule; creates ``findings`` (submission, table_name, row, code), ``rejected``, ``submitted`` and ``<name> valid`` views.
 
     ``row`` is 0 for a finding about the file. ``<name> valid`` holds the rows that are left after the cascade.
     """
@@ -187,9 +189,7 @@ def _find(connection: Connection, rule: Rule, table: Table, standard: Standard, 
         f" FROM {identifier(table.name + ' judged')} AS judged WHERE {predicate}"
     )
     if rejecting:
-        connection.execute(
-            f"INSERT INTO rejected SELECT table_name, submission, row FROM findings WHERE code = {text_literal(rule.code)}"
-        )
+        connection.execute(f"INSERT INTO rejected SELECT table_name, submission, row FROM findings WHERE code = {text_literal(rule.code)}")
 
 
 def _create_valid(connection: Connection, rules: RuleSet) -> None:

@@ -271,11 +271,11 @@ class Compare(Kind):
         own = f"written_date({judged.column(_name(rule))})"
         other: str = rule.arguments["other"]
         days = int(rule.arguments.get("days", 0))
-        parent = other.split(".")[0] if "." in other else judged.table.id
-        if parent in ("MHS000", judged.table.id):
+        parent, _, element = other.rpartition(".")
+        if parent in ("", "MHS000", judged.table.id):
             return f"coalesce({self._breach(own, f'written_date({judged.column(other)})', days)}, false)"
         key = link(judged.standard, judged.table, parent)
-        theirs = f"written_date(parent.{identifier(other.split('.')[1])})"
+        theirs = f"written_date(parent.{identifier(element)})"
         return (
             f"EXISTS (SELECT 1 FROM {identifier(judged.standard.table(parent).name)} AS parent WHERE parent.submission = judged.submission"
             f" AND parent.{identifier(key)} = judged.{identifier(key)} AND coalesce({self._breach(own, theirs, days)}, false))"
@@ -315,7 +315,9 @@ class NotAfterUpload(Kind):
 
 class AgeRange(Kind):
     def bad(self, rule: Rule, judged: Judged) -> str:
-        age = f"date_sub('year', written_date({judged.column(_name(rule))}), written_date({judged.column('MHS000.ReportingPeriodEndDate')}))"
+        born, last = (f"written_date({judged.column(name)})" for name in (_name(rule), "MHS000.ReportingPeriodEndDate"))
+        # Complete years are 0 up to a year before birth too.
+        age = f"CASE WHEN {born} > {last} THEN -1 ELSE date_sub('year', {born}, {last}) END"
         return f"coalesce({age} NOT BETWEEN {rule.arguments['min']} AND {rule.arguments['max']}, false)"
 
     def sentence(self, rule: Rule) -> str:
@@ -471,8 +473,8 @@ class AssessmentScore(Kind):
     def bad(self, rule: Rule, judged: Judged) -> str:
         column, tool = judged.column(_name(rule)), judged.column(rule.arguments["tool"])
         number = (
-            f"regexp_full_match({column}, '(0|[1-9][0-9]*)([.][0-9]+)?') AND TRY_CAST({column} AS DECIMAL(18, 6)) BETWEEN tool.lowest AND tool.highest"
-            f" AND (NOT contains({column}, '.') OR length(split_part({column}, '.', 2)) = tool.decimals)"
+            f"regexp_full_match({column}, '(0|[1-9][0-9]*)([.][0-9]+)?')"
+            f" AND TRY_CAST({column} AS DECIMAL(18, 6)) BETWEEN tool.lowest AND tool.highest AND (NOT contains({column}, '.') OR length(split_part({column}, '.', 2)) = tool.decimals)"
         )
         right = f"CASE WHEN tool.lowest IS NULL THEN list_contains(string_split(tool.permitted, ' '), {column}) ELSE {number} END"
         return f"({column} IS NOT NULL AND EXISTS (SELECT 1 FROM assessment_tools AS tool WHERE tool.code = {tool} AND NOT coalesce({right}, false)))"

@@ -185,6 +185,11 @@ def sentence(rule: Rule) -> str:
     return KINDS[rule.kind].sentence(rule)
 
 
+def advice(rule: Rule) -> str:
+    """How to mend it at source; empty where nothing stands behind the code."""
+    return "" if rule.kind in INERT_KINDS else _fix(rule, load().table(rule.table))
+
+
 def judged_elements(rule: Rule, table: Table) -> tuple[str, ...]:
     """The elements of the row that decide the rule, in order; ``MHS000.X`` for one of the header. Elements of other tables are left out."""
     arguments = rule.arguments

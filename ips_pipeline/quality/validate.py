@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class Verdict:
     rows_submitted: int
     rows_rejected: int
     findings: int
-    not_evaluated: tuple[str, ...]
+    not_evaluated: Mapping[str, str]
     gate: str | None = None
 
     def facts(self) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class Verdict:
             "rows_submitted": self.rows_submitted,
             "rows_rejected": self.rows_rejected,
             "findings": self.findings,
-            "not_evaluated": list(self.not_evaluated),
+            "not_evaluated": dict(self.not_evaluated),
             "gate": self.gate,
         }
 
@@ -122,7 +122,8 @@ def _tally(connection: Connection, rules: RuleSet) -> None:
 
 def _write(connection: Connection, rules: RuleSet, number: int, folder: Path, target: Path) -> Verdict:
     """Write the reports of one submission and count what they hold."""
-    _copy(connection, f"SELECT table_name AS \"table\", row, code, level FROM report WHERE submission = {number} ORDER BY ALL", target / "findings.csv")
+    own = f"FROM report WHERE submission = {number}"
+    _copy(connection, f'SELECT table_name AS "table", row, code, level {own} ORDER BY ALL', target / "findings.csv")
     _copy(connection, f'SELECT table_name AS "table", row FROM gone WHERE submission = {number} ORDER BY ALL', target / "rejected_rows.csv")
     codes = connection.execute("SELECT DISTINCT code FROM report WHERE submission = ? AND level = 'file' ORDER BY code", [number]).fetchall()
     counts = connection.execute(
@@ -130,7 +131,7 @@ def _write(connection: Connection, rules: RuleSet, number: int, folder: Path, ta
         " (SELECT count(*) FROM findings WHERE submission = $number)",
         {"number": number},
     ).fetchone() or (0, 0, 0)
-    return Verdict(folder, target, tuple(code for (code,) in codes), int(counts[0]), int(counts[1]), int(counts[2]), tuple(rules.not_evaluated))
+    return Verdict(folder, target, tuple(code for (code,) in codes), int(counts[0]), int(counts[1]), int(counts[2]), dict(rules.not_evaluated))
 
 
 def _copy(connection: Connection, query: str, path: Path) -> None:

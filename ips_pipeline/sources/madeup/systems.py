@@ -57,6 +57,7 @@ def site_toml(about: Variety) -> str:
         'data = "data"',
         'reference = "reference"',
         'status = "Performance"',
+        'notice = "Everything on this page is made up: people, trusts, places and populations."',
     ]
     for trust in about.trusts:
         if trust.shape == "epr":
