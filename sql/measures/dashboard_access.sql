@@ -3,7 +3,7 @@
 SELECT
     Person_ID,
     UniqServReqID,
-    min(CareContDate) AS AccessDate,
-    count(*) AS contacts
-FROM dashboard_contact
+    min(AccessDate) AS AccessDate,
+    CAST(sum(contacts) AS BIGINT) AS contacts
+FROM dashboard_activity
 GROUP BY Person_ID, UniqServReqID

@@ -1,25 +1,68 @@
--- What happened on a referral in a month.
+-- Direct contacts of the dashboard's referrals, month by month, and whether the first of all, or of the financial year, is among them.
+-- The first is sought per person and referral, so a person whose identity changes every month has several first contacts.
+-- A contact of a person in two sub-ICBs counts twice.
 -- Grain: one row per monthly referral record with a direct contact. Keys: submission, patient_row, ServiceRequestID.
+WITH record AS (
+    SELECT
+        submission,
+        patient_row,
+        ServiceRequestID,
+        any_value(Person_ID) AS Person_ID,
+        any_value(UniqServReqID) AS UniqServReqID,
+        any_value(UniqMonthID) AS UniqMonthID,
+        any_value(FinancialYear) AS FinancialYear,
+        count(DISTINCT sub_icb) AS sub_icbs
+    FROM dashboard_referral
+    GROUP BY submission, patient_row, ServiceRequestID
+),
+contact AS (
+    SELECT DISTINCT submission, ServiceRequestID, CareContactID, CareContDate, ConsMechanismMH
+    FROM ips_contact
+    WHERE dashboard_direct AND (by_team OR by_any_procedure)
+),
+activity AS (
+    SELECT
+        record.*,
+        counted.AccessDate,
+        counted.contacts * record.sub_icbs AS contacts,
+        counted.face_to_face * record.sub_icbs AS face_to_face,
+        counted.telephone * record.sub_icbs AS telephone,
+        counted.video * record.sub_icbs AS video
+    FROM (
+        SELECT
+            contact.submission,
+            contact.ServiceRequestID,
+            min(contact.CareContDate) AS AccessDate,
+            count(*) AS contacts,
+            count(face_to_face.code) AS face_to_face,
+            count(telephone.code) AS telephone,
+            count(video.code) AS video
+        FROM contact
+        INNER JOIN submission ON submission.submission = contact.submission
+        LEFT JOIN code_group AS face_to_face
+            ON face_to_face.group_name = 'dashboard face to face'
+            AND face_to_face.code = contact.ConsMechanismMH
+        LEFT JOIN code_group AS telephone
+            ON telephone.group_name = 'dashboard telephone'
+            AND telephone.code = contact.ConsMechanismMH
+        LEFT JOIN code_group AS video
+            ON video.group_name = 'dashboard video'
+            AND video.code = contact.ConsMechanismMH
+            AND submission.UniqMonthID BETWEEN video.from_month AND video.to_month
+        GROUP BY contact.submission, contact.ServiceRequestID
+    ) AS counted
+    INNER JOIN record
+        ON record.submission = counted.submission
+        AND record.ServiceRequestID = counted.ServiceRequestID
+)
 SELECT
-    submission,
-    patient_row,
-    ServiceRequestID,
-    bool_or(contact_order = 1) AS first_ever,
-    bool_or(contact_order_in_year = 1) AS first_in_year,
-    min(CareContDate) AS AccessDate,
-    count(*) AS contacts,
-    count(*) FILTER (face_to_face.code IS NOT NULL) AS face_to_face,
-    count(*) FILTER (telephone.code IS NOT NULL) AS telephone,
-    count(*) FILTER (video.code IS NOT NULL) AS video
-FROM dashboard_contact AS contact
-LEFT JOIN code_group AS face_to_face
-    ON face_to_face.group_name = 'dashboard face to face'
-    AND face_to_face.code = contact.ConsMechanismMH
-LEFT JOIN code_group AS telephone
-    ON telephone.group_name = 'dashboard telephone'
-    AND telephone.code = contact.ConsMechanismMH
-LEFT JOIN code_group AS video
-    ON video.group_name = 'dashboard video'
-    AND video.code = contact.ConsMechanismMH
-    AND contact.UniqMonthID BETWEEN video.from_month AND video.to_month
-GROUP BY submission, patient_row, ServiceRequestID
+    *,
+    row_number() OVER (
+        PARTITION BY Person_ID, UniqServReqID
+        ORDER BY AccessDate NULLS FIRST, submission, patient_row
+    ) = 1 AS first_ever,
+    row_number() OVER (
+        PARTITION BY Person_ID, UniqServReqID, FinancialYear
+        ORDER BY AccessDate NULLS FIRST, submission, patient_row
+    ) = 1 AS first_in_year
+FROM activity
