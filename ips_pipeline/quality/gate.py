@@ -1,8 +1,8 @@
-"""The gate: Great Expectations runs the suites generated from the standard over a judged submission, and its verdict is recorded.
+"""The gate: Great Expectations runs the suites generated from the standard over judged submissions, and its verdict is recorded.
 
 The suites under ``expectations/suites`` say every rule of a table as an expectation. The gate runs those of the edition in force
-on the same DuckDB connection as the findings, and both must name the same codes for the same number of rows. Over the rows that
-would be loaded it also holds that every referential rule that rejects is kept, so that the cascade is known to be complete.
+on the same DuckDB connection as the findings, and both must name the same codes for the same number of rows. Submissions that were
+judged together go through it together: most of its cost is by the expectation and not by the row. Over the rows that would be loaded it also holds that every referential rule that rejects is kept, so that the cascade is known to be complete.
 """
 
 from __future__ import annotations
@@ -23,11 +23,9 @@ from ips_pipeline.quality.findings import FILE_KINDS, INERT_KINDS, RuleSet
 from ips_pipeline.quality.kinds import KINDS, Judged, unexpected_rows
 from ips_pipeline.store.duck import Connection, identifier, text_literal
 
-#: Relations of a table that expectations look at. ``submitted``: its rows that are not wholly blank, as submitted. ``judged``: the rows
-#: the rules judge. ``valid``: the rows left after the cascade.
-_SUBMITTED, _JUDGED, _VALID = "submitted", "judged", "valid"
-
-_SOME_ROW = "expect_table_row_count_to_be_between"
+#: Relations that expectations look at. ``uploads``: one row per submission. ``judged``: the rows of a table that the rules judge.
+#: ``valid``: the rows of it left after the cascade.
+_UPLOADS, _JUDGED, _VALID = "uploads", "judged", "valid"
 
 #: Kinds that can only be about an element.
 _ONE_ELEMENT = frozenset({"length", "in_list"})
@@ -104,8 +102,8 @@ def suite_text(content: Mapping[str, Any]) -> str:
     return f'{{\n "name": {json.dumps(content["name"])},\n "meta": {meta},\n "expectations": [\n{lines}\n ]\n}}\n'
 
 
-def run(connection: Connection, rules: RuleSet, submission: int = 1) -> GateResult:
-    """Run the suites over one submission that ``findings.judge`` has judged on this connection.
+def run(connection: Connection, rules: RuleSet, submissions: int = 1) -> list[GateResult]:
+    """Run the suites over all submissions that ``findings.judge`` has judged on this connection; one result for each, in order.
 
     Raises IpsError when Great Expectations and the findings differ in any code or count, when a row that would be loaded breaks a
     referential rule, or when an expectation cannot be evaluated.
@@ -117,13 +115,13 @@ def run(connection: Connection, rules: RuleSet, submission: int = 1) -> GateResu
     run_count = 0
     failed: dict[str, int] = defaultdict(int)
     orphaned: set[str] = set()
+    filled = {name for (name,) in connection.execute("SELECT DISTINCT table_name FROM submitted").fetchall()}
     with gx_duckdb.opened(connection) as engine, moments(connection, rules):
         for table in rules.standard.tables.values():
-            for over, query, expectations in _due(connection, rules, table, submission):
+            for over, relation, expectations in _due(rules, table, table.name in filled):
                 closure = over == _VALID
-                # Rules about rows hold where there is none; those that ask for a row do not.
-                due = expectations if engine.fill(query) else [item for item in expectations if item["type"] == _SOME_ROW]
-                for outcome in engine.run(due) if due else ():
+                # Rules about rows hold where there is none.
+                for outcome in engine.run(expectations) if engine.fill(f"FROM {relation}") else ():
                     run_count += 1
                     code = outcome.meta["code"]
                     if outcome.unexpected and closure and outcome.meta["over"] != [_VALID]:
@@ -132,11 +130,15 @@ def run(connection: Connection, rules: RuleSet, submission: int = 1) -> GateResu
                         failed[code] += outcome.unexpected
     if orphaned:
         raise IpsError(f"Rows that would be loaded break {', '.join(sorted(orphaned))}: the cascade is incomplete, so nothing was accepted")
-    _compare(connection, rules, submission, failed)
-    levels = {rules.levels[code] for code in failed}
-    verdict = "rejected" if "file" in levels else "accepted with rejections" if levels & REJECTING else "accepted"
+    own = _compare(connection, failed, submissions)
     not_evaluated = {**rules.not_evaluated, **{rule.code: _STRUCTURE for rule in rules.file if rule.kind == "structure"}}
-    return GateResult(verdict, rules.edition, run_count, dict(failed), rules.levels, not_evaluated, perf_counter() - started)
+    seconds = (perf_counter() - started) / max(submissions, 1)
+    return [GateResult(_verdict(rules, codes), rules.edition, run_count, codes, rules.levels, not_evaluated, seconds) for codes in own]
+
+
+def _verdict(rules: RuleSet, codes: Mapping[str, int]) -> str:
+    levels = {rules.levels[code] for code in codes}
+    return "rejected" if "file" in levels else "accepted with rejections" if levels & REJECTING else "accepted"
 
 
 def _rules(table: Table, standard: Standard) -> Iterator[Rule]:
@@ -177,18 +179,26 @@ def _expectation(rule: Rule, held: Judged) -> tuple[dict[str, Any], str, list[st
 
 
 def _file_expectation(rule: Rule, held: Judged) -> tuple[dict[str, Any], str, list[str]]:
-    some_row = {"type": _SOME_ROW, "kwargs": {"min_value": 1}}
+    """A rule about the file, as a question about each upload."""
+    table = held.table
+    valid = f"SELECT submission FROM {identifier(table.name + ' valid')}"
     if rule.kind == "table_empty":
-        return some_row, f"{rule.table} must have a row that is not blank, or the whole file is rejected.", [_SUBMITTED]
-    if rule.kind == "nothing_left":
-        return some_row, f"A row of {rule.table} must be left, or the whole file is rejected.", [_VALID]
-    if rule.kind == "header_invalid":
-        kept = identifier(held.table.name + " valid")
-        gone = f"NOT EXISTS (SELECT 1 FROM {kept} AS kept WHERE kept.submission = judged.submission AND kept.row = judged.row)"
-        return unexpected_rows(gone), "The header must not be rejected, or the whole file is.", [_JUDGED]
-    because = [other for other in _rules(held.table, held.standard) if other.code in rule.arguments["because"]]
-    breach = " OR ".join(KINDS[other.kind].bad(other, held) for other in because)
-    return unexpected_rows(breach), "The header must be of the period chosen at upload, or the whole file is rejected.", [_JUDGED]
+        some = " OR ".join(f"{identifier(element)} IS NOT NULL" for element in table.elements)
+        bad = f"judged.submission NOT IN (SELECT submission FROM {identifier(table.name)} WHERE {some})"
+        sentence = f"{rule.table} must have a row that is not blank, or the whole file is rejected."
+    elif rule.kind == "nothing_left":
+        bad = f"judged.submission IN (SELECT submission FROM {identifier(table.name)}) AND judged.submission NOT IN ({valid})"
+        sentence = f"A row of {rule.table} must be left, or the whole file is rejected."
+    elif rule.kind == "header_invalid":
+        kept = f"SELECT submission, row FROM {identifier(table.name + ' valid')}"
+        bad = f"judged.submission IN (SELECT submission FROM (SELECT submission, row FROM {identifier(table.name + ' judged')} EXCEPT {kept}))"
+        sentence = "The header must not be rejected, or the whole file is."
+    else:
+        because = [other for other in _rules(table, held.standard) if other.code in rule.arguments["because"]]
+        breach = " OR ".join(KINDS[other.kind].bad(other, held) for other in because)
+        bad = f"judged.submission IN (SELECT judged.submission FROM {identifier(table.name + ' judged')} AS judged WHERE {breach})"
+        sentence = "The header must be of the period chosen at upload, or the whole file is rejected."
+    return unexpected_rows(bad), sentence, [_UPLOADS]
 
 
 def earlier_relation(rule: Rule, standard: Standard) -> tuple[str, str] | None:
@@ -237,23 +247,16 @@ def moments(connection: Connection, rules: RuleSet) -> Iterator[None]:
             connection.execute(f"DROP VIEW {identifier(view)}")
 
 
-def _due(connection: Connection, rules: RuleSet, table: Table, submission: int) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
-    """What to run for a table: the relation's role, the query of its rows, and the expectations of the edition in force.
+def _due(rules: RuleSet, table: Table, filled: bool) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+    """What to run for a table: the relation's role, the relation, and the expectations of the edition in force.
 
-    A table that was not submitted is only asked whether it has any row.
+    A table that nobody submitted is only asked about as part of the file.
     """
-    own = f"submission = {submission}"
-    blank = " AND ".join(f"{identifier(element)} IS NULL" for element in table.elements)
-    sources = {
-        _SUBMITTED: f"{identifier(table.name)} WHERE {own} AND NOT ({blank})",
-        _JUDGED: f"{identifier(table.name + ' judged')} WHERE {own}",
-        _VALID: f"{identifier(table.name + ' valid')} WHERE {own}",
-    }
-    rows = connection.execute(f"SELECT 1 FROM submitted WHERE {own} AND table_name = ? AND rows > 0", [table.name]).fetchone()
+    relations = {_UPLOADS: "portal", _JUDGED: identifier(table.name + " judged"), _VALID: identifier(table.name + " valid")}
     expectations = suite(table, rules.standard)["expectations"]
-    for over in sources if rows else (_SUBMITTED,):
+    for over in relations if filled else (_UPLOADS,):
         if due := [_in_force(item, rules) for item in expectations if _applies(item, over, rules)]:
-            yield over, f"SELECT * FROM {sources[over]}", due
+            yield over, relations[over], due
 
 
 def _applies(item: Mapping[str, Any], over: str, rules: RuleSet) -> bool:
@@ -270,20 +273,21 @@ def _in_force(item: Mapping[str, Any], rules: RuleSet) -> dict[str, Any]:
     return {**item, "severity": _severity(item["meta"]["level"][rules.edition])}
 
 
-def _compare(connection: Connection, rules: RuleSet, submission: int, failed: Mapping[str, int]) -> None:
-    """Hold the gate and the findings equal, code for code and row for row."""
-    counts = connection.execute("SELECT code, count(*) FROM findings WHERE submission = ? GROUP BY code", [submission]).fetchall()
-    found = {code: int(rows) for code, rows in counts}
-    about_file = {rule.code for rule in rules.file}
-    differing = sorted(
-        code
-        for code in {*found, *failed}
-        if (found.get(code, 0) > 0) != (failed.get(code, 0) > 0) or (code not in about_file and found.get(code, 0) != failed.get(code, 0))
-    )
+def _compare(connection: Connection, failed: Mapping[str, int], submissions: int) -> list[dict[str, int]]:
+    """Hold the gate and the findings equal, code for code and row for row; gives the counts of each submission."""
+    own: list[dict[str, int]] = [{} for _ in range(submissions)]
+    for number, code, rows in connection.execute("SELECT submission, code, count(*) FROM findings GROUP BY ALL ORDER BY ALL").fetchall():
+        own[number - 1][code] = int(rows)
+    found: dict[str, int] = defaultdict(int)
+    for codes in own:
+        for code, rows in codes.items():
+            found[code] += rows
+    differing = sorted(code for code in {*found, *failed} if found.get(code, 0) != failed.get(code, 0))
     if differing:
         raise IpsError(
             f"The gate and the findings disagree on {', '.join(differing)}, a fault of the software; nothing was accepted, please report it"
         )
+    return own
 
 
 def main(arguments: Sequence[str]) -> int:

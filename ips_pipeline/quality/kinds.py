@@ -547,13 +547,9 @@ class Unique(Kind):
         return f"No two rows may share the same {' + '.join(rule.arguments['elements'])}; every row that does is rejected."
 
     def expectation(self, rule: Rule, judged: Judged) -> dict[str, Any]:
-        elements = list(rule.arguments["elements"])
-        if len(elements) == 1:
-            return {"type": "expect_column_values_to_be_unique", "kwargs": {"column": elements[0]}}
-        return {
-            "type": "expect_compound_columns_to_be_unique",
-            "kwargs": {"column_list": elements, "ignore_row_if": "any_value_is_missing"},
-        }
+        # Several submissions may be judged together; a key is unique within its own.
+        columns = ["submission", *rule.arguments["elements"]]
+        return {"type": "expect_compound_columns_to_be_unique", "kwargs": {"column_list": columns, "ignore_row_if": "any_value_is_missing"}}
 
 
 class UniqueWhenBlank(Kind):

@@ -88,12 +88,12 @@ def validate(
             findings.judge(connection, rules, len(folders))
             _tally(connection, rules)
             portal.write(connection, rules, targets)
+            gated = run_gate(connection, rules, len(folders)) if gate else []
             for number, (folder, target) in enumerate(zip(folders, targets, strict=True), 1):
                 verdict = _write(connection, rules, number, folder, target)
-                if gate:
-                    result = run_gate(connection, rules, number)
-                    result.write_json(target / "gate.json")
-                    verdict = replace(verdict, gate=result.verdict)
+                if gated:
+                    gated[number - 1].write_json(target / "gate.json")
+                    verdict = replace(verdict, gate=gated[number - 1].verdict)
                 if accepted and not verdict.file_codes:
                     _write_accepted(connection, standard, number, target / "accepted")
                 verdicts.append(verdict)

@@ -15,7 +15,11 @@ CASE = HERE / "conformance" / "case-small"
 
 def ips(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "from ips_pipeline.cli import main; main()", *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd
+        [sys.executable, "-c", "from ips_pipeline.cli import main; main()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
     )
 
 
@@ -116,7 +120,8 @@ def test_what_cannot_be_found_is_named_in_one_line(arguments: list[str], code: i
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["validate"], ["measures", "--period", "2026-13"], ["run", "--period", "2026-08"], ["validate", "x", "--edition", "7"]]
+    "arguments",
+    [["nonsense"], ["validate"], ["measures", "--period", "2026-13"], ["run", "--period", "2026-08"], ["validate", "x", "--edition", "7"]],
 )
 def test_wrong_usage_ends_with_2_and_says_how(arguments: list[str]) -> None:
     finished = ips(*arguments)

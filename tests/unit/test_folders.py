@@ -38,7 +38,7 @@ def csv_rows(content: bytes, tmp_path: Path) -> list[tuple[object, ...]]:
         pytest.param(b"LocalPatientID,Gender\nA,1\nB,2\n", [(1, 1, "A", "1"), (1, 2, "B", "2")], id="plain"),
         pytest.param(b"Gender,LocalPatientID\n1,A\n", [(1, 1, "A", "1")], id="any column order"),
         pytest.param(b"LocalPatientID\nA\n", [(1, 1, "A", None)], id="absent column"),
-        pytest.param(b"LocalPatientID,Gender\nA,\nB,\"\"\n", [(1, 1, "A", None), (1, 2, "B", None)], id="empty is null, quoted or not"),
+        pytest.param(b'LocalPatientID,Gender\nA,\nB,""\n', [(1, 1, "A", None), (1, 2, "B", None)], id="empty is null, quoted or not"),
         pytest.param(b"LocalPatientID,Gender\n A , \n", [(1, 1, " A ", " ")], id="blanks are kept"),
         pytest.param(b"LocalPatientID,Gender\r\nA,1\r\n", [(1, 1, "A", "1")], id="CRLF"),
         pytest.param(b"\xef\xbb\xbfLocalPatientID,Gender\nA,1\n", [(1, 1, "A", "1")], id="BOM"),
@@ -87,7 +87,11 @@ def test_parquet_is_read_as_text_and_keeps_submitted_row_numbers(tmp_path: Path)
 
 
 def test_rows_are_numbered_file_by_file_in_the_order_given(tmp_path: Path) -> None:
-    files = [("MHS001MPI.csv", b"LocalPatientID,Gender\nA,1\nB,2\n"), ("MHS001MPI.csv", b"Gender,LocalPatientID\n3,C\n"), ("MHS001MPI.csv", b"LocalPatientID,Gender\nD,4\n")]
+    files = [
+        ("MHS001MPI.csv", b"LocalPatientID,Gender\nA,1\nB,2\n"),
+        ("MHS001MPI.csv", b"Gender,LocalPatientID\n3,C\n"),
+        ("MHS001MPI.csv", b"LocalPatientID,Gender\nD,4\n"),
+    ]
     assert rows(*files, tmp_path=tmp_path) == [(1, 1, "A", "1"), (1, 2, "B", "2"), (2, 1, "C", "3"), (3, 1, "D", "4")]
 
 

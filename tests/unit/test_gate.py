@@ -38,7 +38,8 @@ def judged(connection: Connection, folders: list[Path], portal: Portal | None = 
 
 def run(folder: Path) -> GateResult:
     with session(read=[folder]) as connection:
-        return gate.run(connection, judged(connection, [folder]))
+        (result,) = gate.run(connection, judged(connection, [folder]))
+        return result
 
 
 def submission(folder: Path, **files: str) -> Path:
@@ -79,15 +80,15 @@ def test_gate_and_findings_agree_on_a_dirty_month(provider: str) -> None:
     assert len(result.failed) > 5
 
 
-def test_several_submissions_get_a_verdict_each(tmp_path: Path) -> None:
-    folders = [submission(tmp_path / "one"), submission(tmp_path / "two", MHS902ServiceTeamDetails="CareProfTeamLocalID\n1\n")]
+def test_submissions_judged_together_get_the_verdicts_they_get_alone(tmp_path: Path) -> None:
+    folders = [CASES / "RXA" / "2026-07", CASES / "RXB" / "2026-07", submission(tmp_path / "bare"), submission(tmp_path / "twin")]
     with session(read=folders) as connection:
-        rules = judged(connection, folders)
-        first, second = gate.run(connection, rules, 1), gate.run(connection, rules, 2)
-    assert second.expectations > first.expectations
+        together = gate.run(connection, judged(connection, folders), len(folders))
+    for folder, result in zip(folders, together, strict=True):
+        alone = run(folder)
+        assert (result.verdict, result.failed) == (alone.verdict, alone.failed), folder.name
     # No person, registration or referral: MHSREJ003, 004 and 005.
-    assert first.verdict == second.verdict == "rejected"
-    assert {"MHSREJ003", "MHSREJ004", "MHSREJ005"} <= set(first.failed)
+    assert {"MHSREJ003", "MHSREJ004", "MHSREJ005"} <= set(together[2].failed)
 
 
 def test_empty_submission_is_rejected(tmp_path: Path) -> None:
