@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -60,47 +60,79 @@ def validate(site: Site, provider: str, period: str) -> dict[str, Any]:
     Raises InputError when nothing has landed, and SubmissionRejected when the submission is rejected as a file: its findings
     are kept, and an earlier accepted return of the month stays in force, as at the portal.
     """
-    landed = stages.current(site.landing(provider, period))
-    if landed is None:
-        raise InputError(f"Nothing has been extracted for {provider} {period}; run the extract of that month first")
-    inputs = {
-        "landing": landed.identity,
-        "lists": {name: stages.file_hash(path) for name in validation.LISTS if (path := site.reference / f"{name}.csv").is_file()},
-        "edition": site.options.edition,
-        "code": _code("quality", "reports", "mhsds"),
-    }
-    start, end = period_days(period)
-    portal = Portal(provider=provider, submitter=site.provider(provider).submitter, period_start=start, period_end=end)
+    (judged,) = _judge(site, provider, [period])
+    if message := _refusal(provider, period, judged):
+        raise SubmissionRejected(message)
+    return _accept(site, provider, period, judged)
 
-    def build(folder: Path) -> Mapping[str, Any]:
-        (verdict,) = validation.validate(
-            [landed.path],
+
+def _judge(site: Site, provider: str, periods: Sequence[str]) -> list[stages.Stage]:
+    """The findings of landed months, each a stage; those not at hand are judged together, since most of the cost is by the call."""
+    named: list[tuple[str, stages.Stage, dict[str, Any]]] = []
+    for period in periods:
+        landed = stages.current(site.landing(provider, period))
+        if landed is None:
+            raise InputError(f"Nothing has been extracted for {provider} {period}; run the extract of that month first")
+        inputs = {
+            "landing": landed.identity,
+            "lists": {name: stages.file_hash(path) for name in validation.LISTS if (path := site.reference / f"{name}.csv").is_file()},
+            "edition": site.options.edition,
+            "code": _code("quality", "reports", "mhsds"),
+            "provider": provider,
+        }
+        named.append((period, landed, inputs))
+    new = [(period, landed) for period, landed, inputs in named if not stages.held(site.findings(provider, period), stages.identity_of(inputs))]
+    with TemporaryDirectory(prefix="judge-", dir=site.temporary) as work:
+        outs = {period: Path(work) / period for period, _ in new}
+        verdicts = validation.validate(
+            [landed.path for _, landed in new],
             site.reference,
-            [folder],
-            [portal],
+            list(outs.values()),
+            [login(provider, site.provider(provider).submitter, period, None) for period, _ in new],
             edition=validation.edition_of(site.options.edition),
             accepted=True,
             gate=True,
             temporary=site.temporary,
         )
-        _write_reports([verdict], site.options.edition, provider=provider, period=period, temporary=site.temporary)
-        return verdict.facts()
+        for (period, _), verdict in zip(new, verdicts, strict=True):
+            _write_reports([verdict], site.options.edition, provider=provider, period=period, temporary=site.temporary)
+        facts = {period: verdict.facts() for (period, _), verdict in zip(new, verdicts, strict=True)}
 
-    judged = stages.write(
-        site.findings(provider, period), build, staging=site.staging, identity=stages.identity_of(inputs), inputs={**inputs, "provider": provider}
-    )
+        def take(period: str, folder: Path) -> Mapping[str, Any]:
+            for path in sorted(outs[period].iterdir()):
+                shutil.move(path, folder / path.name)
+            return facts[period]
+
+        return [
+            stages.write(
+                site.findings(provider, period),
+                partial(take, period),
+                staging=site.staging,
+                identity=stages.identity_of(inputs),
+                inputs=inputs,
+            )
+            for period, _, inputs in named
+        ]
+
+
+def _refusal(provider: str, period: str, judged: stages.Stage) -> str | None:
+    """What to say of a submission that is rejected as a file; None for one that is not."""
+    codes = judged.manifest["facts"]["file_codes"]
+    if not codes:
+        return None
+    where = judged.path / "findings.csv"
+    return f"{provider} {period} would be rejected as a file ({', '.join(codes)}); see {where}, correct the records at source and run again"
+
+
+def _accept(site: Site, provider: str, period: str, judged: stages.Stage) -> dict[str, Any]:
+    """Put the accepted rows of a judged month in force."""
     facts = judged.manifest["facts"]
-    if facts["file_codes"]:
-        raise SubmissionRejected(
-            f"{provider} {period} would be rejected as a file ({', '.join(facts['file_codes'])}); "
-            f"see {judged.path / 'findings.csv'}, correct the records at source and run again"
-        )
     accepted = stages.write(
         site.accepted(provider, period),
         lambda folder: _take_accepted(judged, folder),
         staging=site.staging,
         identity=judged.identity,
-        inputs={"findings": judged.identity, "landing": landed.identity},
+        inputs={"findings": judged.identity, "landing": judged.manifest["inputs"]["landing"]},
     )
     return {
         "provider": provider,
@@ -171,17 +203,18 @@ def run(
     A submission that is rejected as a file is kept in the summary and does not stop the others; an error of any other kind does.
     """
     summary = Summary()
-    chosen = [site.provider(code).code for code in providers] if providers else [provider.code for provider in site.providers]
-    for month in months_between(since or period, period):
-        for provider in chosen:
-            progress(f"{month}  {provider}  extracting")
-            landed = extract(site, provider, month)
-            progress(f"{month}  {provider}  validating {landed['rows']:,} rows")
-            try:
-                summary.outcomes.append(validate(site, provider, month))
-            except SubmissionRejected as rejection:
-                summary.rejected.append({"provider": provider, "period": month, "message": str(rejection)})
-    progress(f"{period}  measuring")
+    months = months_between(since or period, period)
+    for provider in [site.provider(code).code for code in providers] if providers else [provider.code for provider in site.providers]:
+        for month in months:
+            progress(f"{provider}  {month}  extracting")
+            extract(site, provider, month)
+        progress(f"{provider}  validating {months[0]} to {period}" if len(months) > 1 else f"{provider}  validating {period}")
+        for month, judged in zip(months, _judge(site, provider, months), strict=True):
+            if message := _refusal(provider, month, judged):
+                summary.rejected.append({"provider": provider, "period": month, "message": message})
+            else:
+                summary.outcomes.append(_accept(site, provider, month, judged))
+    progress(f"England  measuring {period}")
     summary.release = measure(site, period)
     return summary
 
@@ -223,8 +256,8 @@ def make_up_site(out: Path) -> tuple[Site, list[str]]:
     return settings.load(file), list(madeup.periods())
 
 
-def login(provider: str | None, submitter: str | None, period: str | None, uploaded: str) -> Portal:
-    """What the portal would know of an upload; None stands for what the header says."""
+def login(provider: str | None, submitter: str | None, period: str | None, uploaded: str | None) -> Portal:
+    """What the portal would know of an upload; None stands for what the header says, and for no upload yet."""
     start, end = period_days(period) if period else (None, None)
     return Portal(provider, submitter, start, end, uploaded)
 

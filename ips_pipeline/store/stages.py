@@ -60,6 +60,11 @@ def tree_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def held(shelf: Path, identity: str) -> bool:
+    """Whether the shelf has that content already, in force or not."""
+    return (shelf / identity / MANIFEST).is_file()
+
+
 def write(
     shelf: Path,
     build: Callable[[Path], Mapping[str, Any]],
@@ -75,7 +80,7 @@ def write(
     holds that identity nothing is built or written, except that it becomes current. ``staging`` must be on the same disk.
     Raises RetryableError when the disk is full or a file is locked.
     """
-    if identity is not None and (shelf / identity / MANIFEST).is_file():
+    if identity is not None and held(shelf, identity):
         return _settle(shelf, identity, changed=False)
     work = staging / uuid.uuid4().hex
     try:
@@ -87,7 +92,7 @@ def write(
             for path in sorted(item for item in work.rglob("*") if item.is_file())
         }
         identity = identity or identity_of({"files": files, "inputs": dict(inputs or {})})
-        if (shelf / identity / MANIFEST).is_file():
+        if held(shelf, identity):
             return _settle(shelf, identity, changed=False)
         manifest = {"identity": identity, "inputs": dict(inputs or {}), "facts": dict(facts), "files": files}
         for path in work.rglob("*"):
