@@ -94,8 +94,8 @@ def _judge(site: Site, provider: str, periods: Sequence[str]) -> list[stages.Sta
             gate=True,
             temporary=site.temporary,
         )
-        for (period, _), verdict in zip(new, verdicts, strict=True):
-            _write_reports([verdict], site.options.edition, provider=provider, period=period, temporary=site.temporary)
+        checked = [Checked(verdict.out, verdict.folder, provider, period) for (period, _), verdict in zip(new, verdicts, strict=True)]
+        _write_reports(checked, verdicts, site.options.edition, temporary=site.temporary)
         facts = {period: verdict.facts() for (period, _), verdict in zip(new, verdicts, strict=True)}
 
         def take(period: str, folder: Path) -> Mapping[str, Any]:
@@ -271,7 +271,7 @@ def validate_folders(
     """
     targets = [out] if len(folders) == 1 else _targets(folders, out)
     verdicts = validation.validate(folders, reference, targets, [portal] * len(folders), edition=validation.edition_of(edition), gate=gate)
-    _write_reports(verdicts, edition)
+    _write_reports([Checked(verdict.out, verdict.folder) for verdict in verdicts], verdicts, edition)
     return verdicts
 
 
@@ -280,13 +280,11 @@ def explain_reject(folder: Path, reference: Path, table: str, row: int, portal: 
     return explain.explain_reject(folder, reference, table, row, portal, validation.edition_of(edition))
 
 
-def _write_reports(
-    verdicts: Sequence[Verdict], edition: str, *, provider: str | None = None, period: str | None = None, temporary: Path | None = None
-) -> None:
+def _write_reports(checked: Sequence[Checked], verdicts: Sequence[Verdict], edition: str, *, temporary: Path | None = None) -> None:
     """``report.html`` beside the findings of each submission."""
     rules = list(standard.load().rules())
     write_validation_reports(
-        [Checked(verdict.out, verdict.folder, provider, period) for verdict in verdicts],
+        checked,
         sentences={rule.code: rulebook.sentence(rule) for rule in rules},
         advice={rule.code: rulebook.advice(rule) for rule in rules},
         edition=validation.edition_of(edition),

@@ -2,7 +2,8 @@
 
 The suites under ``expectations/suites`` say every rule of a table as an expectation. The gate runs those of the edition in force
 on the same DuckDB connection as the findings, and both must name the same codes for the same number of rows. Submissions that were
-judged together go through it together: most of its cost is by the expectation and not by the row. Over the rows that would be loaded it also holds that every referential rule that rejects is kept, so that the cascade is known to be complete.
+judged together go through it together: most of its cost is by the expectation and not by the row. Over the rows that would be
+loaded it also holds that every referential rule that rejects is kept, so that the cascade is known to be complete.
 """
 
 from __future__ import annotations

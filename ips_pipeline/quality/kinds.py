@@ -474,7 +474,8 @@ class AssessmentScore(Kind):
         column, tool = judged.column(_name(rule)), judged.column(rule.arguments["tool"])
         number = (
             f"regexp_full_match({column}, '(0|[1-9][0-9]*)([.][0-9]+)?')"
-            f" AND TRY_CAST({column} AS DECIMAL(18, 6)) BETWEEN tool.lowest AND tool.highest AND (NOT contains({column}, '.') OR length(split_part({column}, '.', 2)) = tool.decimals)"
+            f" AND TRY_CAST({column} AS DECIMAL(18, 6)) BETWEEN tool.lowest AND tool.highest"
+            f" AND (NOT contains({column}, '.') OR length(split_part({column}, '.', 2)) = tool.decimals)"
         )
         right = f"CASE WHEN tool.lowest IS NULL THEN list_contains(string_split(tool.permitted, ' '), {column}) ELSE {number} END"
         return f"({column} IS NOT NULL AND EXISTS (SELECT 1 FROM assessment_tools AS tool WHERE tool.code = {tool} AND NOT coalesce({right}, false)))"

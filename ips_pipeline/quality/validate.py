@@ -142,14 +142,16 @@ def _copy(connection: Connection, query: str, path: Path) -> None:
 def _write_accepted(connection: Connection, standard: Standard, number: int, target: Path) -> None:
     """The rows that would be loaded, one Parquet file per table that has any, in the order submitted."""
     target.mkdir(mode=0o700)
-    for table in standard.tables.values():
-        valid = identifier(table.name + " valid")
-        left = connection.execute(f"SELECT count(*) FROM {valid} WHERE submission = {number}").fetchone()
-        if left and left[0]:
-            columns = ", ".join(identifier(element) for element in table.elements)
-            path = target / f"{table.name}.parquet"
-            connection.execute(
-                f"COPY (SELECT {columns}, row AS {identifier(ROW_COLUMN)} FROM {valid} WHERE submission = {number} ORDER BY row)"
-                f" TO {text_literal(str(path.resolve()))} (FORMAT parquet, COMPRESSION zstd)"
-            )
-            path.chmod(0o600)
+    left = connection.execute(
+        "SELECT table_name FROM submitted WHERE submission = $number AND rows >"
+        " (SELECT count(*) FROM gone WHERE gone.submission = $number AND gone.table_name = submitted.table_name)",
+        {"number": number},
+    ).fetchall()
+    for table in (standard.table(name) for (name,) in sorted(left)):
+        columns = ", ".join(identifier(element) for element in table.elements)
+        path = target / f"{table.name}.parquet"
+        connection.execute(
+            f"COPY (SELECT {columns}, row AS {identifier(ROW_COLUMN)} FROM {identifier(table.name + ' valid')} WHERE submission = {number}"
+            f" ORDER BY row) TO {text_literal(str(path.resolve()))} (FORMAT parquet, COMPRESSION zstd)"
+        )
+        path.chmod(0o600)
