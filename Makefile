@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX :=
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test check venv bench ui lock suites clean
+.PHONY: demo test check venv bench ui lock generated clean
 
 demo: venv          ## the whole pipeline on made-up trusts, run by Airflow; results in demo-output/
 	@$(BIN)/ips demo --airflow --out demo-output
@@ -29,8 +29,9 @@ bench: venv         ## speed and memory on large made-up inputs; minutes, not pa
 ui: venv            ## Airflow on this machine: API server, scheduler, DAG processor, triggerer
 	@$(BIN)/python -m dags.ui
 
-suites: venv        ## write the Great Expectations suites again from the standard
+generated: venv     ## write again what is generated from the standard: suites, table definitions, field documentation
 	@$(BIN)/python -m ips_pipeline.quality.gate --write
+	@$(BIN)/python -m ips_pipeline.mhsds.render docs
 
 lock: venv          ## resolve the dependencies again into requirements.lock (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -19,6 +19,8 @@ import yaml
 Edition = Literal["published", "etos"]
 Level = Literal["file", "group", "record", "severity1", "warning"]
 
+EDITIONS: tuple[Edition, ...] = ("published", "etos")
+
 #: Levels that take a row out of the return; the others only flag it.
 REJECTING: frozenset[Level] = frozenset({"file", "group", "record"})
 

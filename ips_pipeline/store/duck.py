@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,8 @@ def session(
 
     ``temporary`` is the folder it spills to (owner-only, removed afterwards); for patient data it lies in the restricted zone.
     No extension is ever downloaded and the configuration is locked. Raises RetryableError when memory or disk runs out, and
-    InputError for anything else DuckDB refuses: DuckDB's own messages quote values, so they never leave this function.
+    InputError for anything else DuckDB refuses. DuckDB's own messages quote values, so they are kept for the operator in
+    ``operator.log`` in the temporary folder, where there is one, and never leave this function otherwise.
     """
     if temporary is not None:
         temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -50,7 +52,7 @@ def session(
             connection.execute("SET lock_configuration = true")
             yield connection
         except duckdb.Error as error:
-            raise safe_error(error) from None
+            raise safe_error(error, _keep_for_operator(error, temporary)) from None
         finally:
             connection.close()
 
@@ -63,14 +65,28 @@ def create_table(connection: Connection, name: str, columns: Mapping[str, Sequen
     connection.unregister("incoming")
 
 
-def safe_error(error: duckdb.Error) -> IpsError:
-    """The error to show for one of DuckDB's: its class and never its text, which may hold a patient's value."""
+def safe_error(error: duckdb.Error, log: Path | None = None) -> IpsError:
+    """The error to show for one of DuckDB's: its class and never its text, which may hold a patient's value; ``log`` has the text."""
     kind = type(error).__name__
     if isinstance(error, duckdb.OutOfMemoryException):
         return RetryableError("The memory limit was reached; raise IPS_MEMORY_LIMIT or give the data directory more disk, then run again")
     if isinstance(error, duckdb.IOException):
         return RetryableError("A file could not be read or written; check free disk space and permissions, then run again")
-    return InputError(f"The data could not be processed ({kind}); check the input files, and see the operator log for the statement that failed")
+    where = f"; {log} (restricted) has the statement that failed" if log else ""
+    return InputError(f"The data could not be processed ({kind}); check the files that went in{where}")
+
+
+def _keep_for_operator(error: duckdb.Error, temporary: Path | None) -> Path | None:
+    """Add the whole error to the operator's log in the restricted zone; None where there is no such place, or it is full."""
+    if temporary is None:
+        return None
+    log = temporary / "operator.log"
+    try:
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8") as handle:
+            handle.write("".join(traceback.format_exception(error)) + "\n")
+    except OSError:
+        return None
+    return log
 
 
 def text_literal(value: str) -> str:

@@ -26,7 +26,7 @@ SHAPES = ("--provider", "MU1", "--provider", "MU2", "--provider", "MU3")
 
 #: Files of patient data in the restricted zone; every other file must be free of patients' values.
 PATIENT_FILES = {".parquet", ".sqlite"}
-PATIENT_REPORTS = {"validations.csv", "data_quality.csv"}
+PATIENT_REPORTS = {"validations.csv", "data_quality.csv", "operator.log"}
 
 
 def ips(*arguments: str | Path) -> subprocess.CompletedProcess[bytes]:

@@ -37,6 +37,14 @@ def test_a_value_in_an_error_of_the_engine_does_not_come_out() -> None:
     assert caught.value.__suppress_context__
 
 
+def test_the_operator_finds_the_whole_error_in_the_restricted_zone(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"operator\.log"), duck.session(temporary=tmp_path) as connection:
+        connection.execute("SELECT CAST('canary-9990000018' AS INTEGER)").fetchall()
+    log = tmp_path / "operator.log"
+    assert "canary-9990000018" in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
 def test_running_out_of_memory_is_worth_a_retry_with_more(tmp_path: Path) -> None:
     with pytest.raises(RetryableError, match="IPS_MEMORY_LIMIT"), duck.session(memory_limit="10MB", temporary=tmp_path) as connection:
         connection.execute("SELECT list(i || repeat('x', 1000)) FROM range(1000000) AS t(i)").fetchall()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import date
+from pathlib import Path
 
 import pytest
 
-from ips_pipeline.mhsds import standard
+from ips_pipeline.mhsds import render, standard
 from ips_pipeline.quality.findings import FILE_KINDS, INERT_KINDS
 from ips_pipeline.quality.kinds import KINDS, link
+from ips_pipeline.store import duck
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 V6 = standard.load()
 
@@ -85,3 +89,17 @@ def test_financial_years_start_in_april(day: date, label: str) -> None:
 def test_an_unknown_version_is_refused() -> None:
     with pytest.raises(ValueError, match=r"7\.0"):
         standard.load("7.0")
+
+
+def test_what_is_generated_from_the_standard_is_as_committed() -> None:
+    assert (DOCS / "mhsds-v6.sql").read_text(encoding="utf-8") == render.ddl(V6), "make generated"
+    assert (DOCS / "mhsds-v6-fields.md").read_text(encoding="utf-8") == render.documentation(V6), "make generated"
+
+
+def test_the_table_definitions_make_the_tables_of_the_standard() -> None:
+    with duck.session() as connection:
+        connection.execute(render.ddl(V6))
+        made = connection.execute(
+            "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal ORDER BY table_name, column_index"
+        ).fetchall()
+    assert made == [(table.name, element) for table in sorted(V6.tables.values(), key=lambda table: table.name) for element in table.elements]
