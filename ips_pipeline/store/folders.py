@@ -64,9 +64,10 @@ def load(
     or column that is absent reads as empty. Parquet files are read where they lie (a view); CSV files are loaded once.
     Raises InputError for a file that cannot be read or a column the standard does not have.
     """
+    places = [folder.resolve() for folder in folders]
     for table in tables:
         wanted = tuple((elements or {}).get(table.name, table.elements))
-        files = [found for number, folder in enumerate(folders, 1) if (found := _open(number, folder, table))]
+        files = [found for number, folder in enumerate(places, 1) if (found := _open(number, folder, table))]
         parts = [_parquet(group, wanted) for group in _groups(files, ".parquet")]
         if texts := _groups(files, ".csv"):
             parts.append(_csv(connection, texts, table, wanted))
@@ -85,7 +86,7 @@ def _open(number: int, folder: Path, table: Table) -> _File | None:
     try:
         if not path.exists():
             return None
-        if not path.is_file() or path.resolve().parent != folder.resolve():
+        if not path.is_file() or (path.is_symlink() and path.resolve().parent != folder):
             raise InputError(f"{path} is not a plain file of its folder; replace it by the file itself")
         columns = _parquet_columns(path) if path is parquet else _csv_columns(path)
     except OSError as error:
@@ -135,7 +136,7 @@ def _groups(files: Sequence[_File], suffix: str) -> list[list[_File]]:
 
 
 def _paths(group: Sequence[_File]) -> str:
-    return "[" + ", ".join(text_literal(str(file.path.resolve())) for file in group) + "]"
+    return "[" + ", ".join(text_literal(str(file.path)) for file in group) + "]"
 
 
 def _submission(group: Sequence[_File]) -> str:
