@@ -22,10 +22,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ips_pipeline import settings
 from ips_pipeline.errors import IpsError, SubmissionRejected, UsageError
+from ips_pipeline.screen import Screen
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG, Context
@@ -42,29 +43,6 @@ class Outcome:
     failed: list[str] = field(default_factory=list)
     worst: int = 0
     releases: list[dict[str, Any]] = field(default_factory=list)
-
-
-class Screen:
-    """The terminal, or the pipe. A terminal also gets one line that says what is running now; a pipe never does."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._live = stream.isatty()
-
-    def say(self, line: str) -> None:
-        """Print a line that stays."""
-        self._erase()
-        print(line, file=self._stream, flush=True)
-
-    def now(self, line: str) -> None:
-        """Show what is running, until the next line replaces it."""
-        if self._live:
-            self._erase()
-            print(line, end="", file=self._stream, flush=True)
-
-    def _erase(self) -> None:
-        if self._live:
-            print("\r\x1b[K", end="", file=self._stream)
 
 
 def environment(site: Path, home: Path) -> dict[str, str]:

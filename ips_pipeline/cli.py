@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import click
 
 from ips_pipeline import __version__
 from ips_pipeline.errors import IpsError, SubmissionRejected, UsageError
+from ips_pipeline.screen import Screen
 
 if TYPE_CHECKING:
     from ips_pipeline.flows import Summary
@@ -65,7 +66,7 @@ def demo(out: Path, airflow: bool) -> None:
     """Run the whole pipeline on made-up trusts: extract, validate, measure, publish. No configuration, no server."""
     from ips_pipeline import flows
 
-    screen = _Screen(sys.stdout)
+    screen = Screen(sys.stdout)
     screen.now("Making up trusts and their systems")
     site, months = flows.make_up_site(out.resolve())
     screen.say(f"{len(site.providers)} made-up trusts over {len(months)} months, in {_shown(site.file.parent)}")
@@ -94,7 +95,7 @@ def run(config: Path, period: str, provider: tuple[str, ...], since: str | None,
     if out is not None:
         os.environ["IPS_DATA"] = str(out.resolve())
     site = settings.load(config)
-    screen = _Screen(sys.stdout)
+    screen = Screen(sys.stdout)
     summary = flows.run(site, period, provider or None, since=since, progress=screen.now)
     _say_outcomes(screen, summary)
     _say_release(screen, site, period)
@@ -247,28 +248,7 @@ def _answer(arguments: Sequence[str] | None) -> int:  # noqa: PLR0911 - one retu
     return 0
 
 
-class _Screen:
-    """The terminal or the pipe. A terminal also gets one line about what is running now; a pipe gets only the results."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._live = stream.isatty()
-
-    def say(self, line: str) -> None:
-        self._erase()
-        print(line, file=self._stream, flush=True)
-
-    def now(self, line: str) -> None:
-        if self._live:
-            self._erase()
-            print(line, end="", file=self._stream, flush=True)
-
-    def _erase(self) -> None:
-        if self._live:
-            print("\r\x1b[K", end="", file=self._stream)
-
-
-def _say_outcomes(screen: _Screen, summary: Summary) -> None:
+def _say_outcomes(screen: Screen, summary: Summary) -> None:
     """One line per provider over all its months, and one per submission that was rejected as a file."""
     for provider in dict.fromkeys(outcome["provider"] for outcome in summary.outcomes):
         own = [outcome for outcome in summary.outcomes if outcome["provider"] == provider]
@@ -280,7 +260,7 @@ def _say_outcomes(screen: _Screen, summary: Summary) -> None:
         screen.say(rejection["message"])
 
 
-def _say_release(screen: _Screen, site: Site, period: str) -> None:
+def _say_release(screen: Screen, site: Site, period: str) -> None:
     """MHS116 as published, for England and per provider, and where the files are."""
     from ips_pipeline import flows
 
@@ -289,8 +269,8 @@ def _say_release(screen: _Screen, site: Site, period: str) -> None:
         screen.say(f"  {value:>8}  {name} (exact)")
     for code, name, value in flows.published(site, period, "Provider"):
         screen.say(f"  {value:>8}  {code} {name}")
-    screen.say(f"\nRelease: {_shown(flows.release(site, period).path)}")
-    screen.say(f"Findings to correct (restricted): {_shown(site.restricted / 'findings')}")
+    screen.say(f"\nThe release, to open: {_shown(flows.release(site, period).path)}/index.html")
+    screen.say(f"What to correct, per provider and month (restricted): {_shown(site.restricted / 'findings')}")
 
 
 def _shown(path: Path) -> Path:
