@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SETUP_LOG := $(VENV)-setup.log
+SETUP_LOG := $(VENV)/setup.log
 
 # Bytecode must exist, or every process compiles Airflow and Great Expectations again: 6 s instead of 2 s a start.
 unexport PYTHONDONTWRITEBYTECODE
@@ -38,7 +38,7 @@ lock: venv          ## resolve the dependencies again into requirements.lock (ne
 	  --no-annotate --no-header --extra dev --extra postgres --extra airflow-postgres pyproject.toml -o requirements.lock
 
 clean:              ## remove what the other targets made
-	@rm -rf $(VENV) $(SETUP_LOG) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 venv: $(VENV)/.installed
 
