@@ -11,6 +11,7 @@ case counts, an empty cell is NULL, and most kinds pass on NULL.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -77,7 +78,7 @@ class Judged:
         return "judged." + identifier(element.removeprefix(f"{self.table.id}."))
 
 
-class Kind:
+class Kind(ABC):
     """A way of deciding whether a row is bad. Subclasses say how; the rule's arguments say about what."""
 
     #: Reads other rows or look-up lists, so it is run as a statement of its own.
@@ -85,13 +86,13 @@ class Kind:
     #: The look-up list of the reference folder it needs; without that list the rule is not evaluated.
     needs_list: ClassVar[str | None] = None
 
+    @abstractmethod
     def bad(self, rule: Rule, judged: Judged) -> str:
         """The predicate that is TRUE for a bad row and never NULL."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sentence(self, rule: Rule) -> str:
         """The rule in plain words, without any value."""
-        raise NotImplementedError
 
     def expectation(self, rule: Rule, judged: Judged) -> dict[str, Any]:
         """The Great Expectations type and arguments that fail for exactly the same rows."""
@@ -264,8 +265,9 @@ class Compare(Kind):
     word: ClassVar[str]
 
     @staticmethod
+    @abstractmethod
     def _breach(own: str, other: str, days: int) -> str:
-        raise NotImplementedError
+        """SQL that is TRUE where the comparison is not kept, NULL where a side is no date."""
 
     def bad(self, rule: Rule, judged: Judged) -> str:
         own = f"written_date({judged.column(_name(rule))})"
