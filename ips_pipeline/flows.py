@@ -79,6 +79,7 @@ def _judge(site: Site, provider: str, periods: Sequence[str]) -> list[stages.Sta
             "edition": site.options.edition,
             "code": _code("quality", "reports", "mhsds"),
             "provider": provider,
+            "submitter": site.provider(provider).submitter,
         }
         named.append((period, landed, inputs))
     new = [(period, landed) for period, landed, inputs in named if not stages.held(site.findings(provider, period), stages.identity_of(inputs))]
@@ -93,6 +94,7 @@ def _judge(site: Site, provider: str, periods: Sequence[str]) -> list[stages.Sta
             accepted=True,
             gate=True,
             temporary=site.temporary,
+            memory_limit=site.options.memory_limit,
         )
         checked = [Checked(verdict.out, verdict.folder, provider, period) for (period, _), verdict in zip(new, verdicts, strict=True)]
         _write_reports(checked, verdicts, site.options.edition, temporary=site.temporary)
@@ -169,7 +171,14 @@ def measure(site: Site, period: str) -> dict[str, Any]:
         with TemporaryDirectory(prefix="accepted-", dir=site.temporary) as view:
             folders = _as_submissions(used, Path(view))
             return computation.compute(
-                folders, site.reference, period, site.status, folder / "release", evidence=folder / "evidence", temporary=site.temporary
+                folders,
+                site.reference,
+                period,
+                site.status,
+                folder / "release",
+                evidence=folder / "evidence",
+                temporary=site.temporary,
+                memory_limit=site.options.memory_limit,
             )
 
     evidence = stages.write(site.evidence(period), build, staging=site.staging, identity=identity, inputs=inputs)

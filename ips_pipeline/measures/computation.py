@@ -90,6 +90,7 @@ def compute(
     *,
     evidence: Path | None = None,
     temporary: Path | None = None,
+    memory_limit: str | None = None,
 ) -> dict[str, Any]:
     """Compute every measure for the reporting month ``period`` (yyyy-mm) and write the files of a release into ``out``.
 
@@ -111,7 +112,10 @@ def compute(
         evidence.mkdir(parents=True, exist_ok=True, mode=0o700)
     roots = sorted({folder.resolve() for folder in chosen})
     with duck.session(
-        read=[*roots, reference, reference_data.STANDARD], write=[out, *([evidence] if evidence else [])], temporary=temporary
+        read=[*roots, reference, reference_data.STANDARD],
+        write=[out, *([evidence] if evidence else [])],
+        temporary=temporary,
+        memory_limit=memory_limit,
     ) as connection:
         held = reference_data.load(connection, reference)
         reference_data.load_groups(connection)

@@ -63,6 +63,7 @@ def validate(
     accepted: bool = False,
     gate: bool = False,
     temporary: Path | None = None,
+    memory_limit: str | None = None,
 ) -> list[Verdict]:
     """Judge every submission folder and write ``findings.csv``, ``rejected_rows.csv`` and the portal's reports into its output folder.
 
@@ -82,7 +83,7 @@ def validate(
         for target in targets:
             target.mkdir(parents=True, exist_ok=True, mode=0o700)
         readable = [*folders, reference] if reference.is_dir() else list(folders)
-        with session(read=readable, write=targets, temporary=temporary) as connection:
+        with session(read=readable, write=targets, temporary=temporary, memory_limit=memory_limit) as connection:
             lists = findings.load(connection, folders, portals[start:stop], reference, standard)
             rules = findings.rule_set(standard, edition, lists)
             findings.judge(connection, rules, len(folders))
