@@ -12,7 +12,6 @@ Killing the process at any instant leaves the old content or the new one in forc
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import json
@@ -24,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ips_pipeline.errors import InputError, IpsError, PublishError, RetryableError
+from ips_pipeline.errors import InputError, IpsError, RetryableError
 
 MANIFEST = "manifest.json"
 CURRENT = "CURRENT"
@@ -137,21 +136,9 @@ def verify(stage: Stage) -> None:
             raise InputError(f"{stage.path / name} is not what its manifest says; run the stage again")
 
 
-def withdraw(shelf: Path) -> None:
-    """Leave the shelf without anything in force; what was there stays on disk as history."""
-    with contextlib.suppress(FileNotFoundError):
-        (shelf / CURRENT).unlink()
-        _sync(shelf)
-
-
 def storage_error(error: OSError, where: Path) -> IpsError:
     """The error to show for a failed write: what the system said, never the content."""
     return RetryableError(f"Writing to {where} failed ({os.strerror(error.errno or 0)}); free disk space or fix permissions, then run again")
-
-
-def as_publish_error(error: IpsError) -> PublishError:
-    """A storage failure while publishing, under the exit code of publishing."""
-    return PublishError(str(error))
 
 
 def _settle(shelf: Path, identity: str, *, changed: bool) -> Stage:
