@@ -18,7 +18,7 @@ from typing import Any
 
 from ips_pipeline import measures, quality, reports, settings
 from ips_pipeline.errors import InputError, PublishError, RetryableError, SubmissionRejected, UsageError
-from ips_pipeline.measures import computation, steps
+from ips_pipeline.measures import computation, registry, steps
 from ips_pipeline.mhsds import standard
 from ips_pipeline.quality import explain, rulebook
 from ips_pipeline.quality import validate as validation
@@ -358,7 +358,7 @@ def _take_release(site: Site, evidence: stages.Stage, folder: Path) -> Mapping[s
         identity=evidence.identity,
         submissions=facts["submissions"],
         not_evaluated=facts["not_evaluated"],
-        registry=steps.root() / "measures.yaml",
+        definitions=registry.definitions(),
         notice=site.notice,
     )
     return {key: facts[key] for key in ("period", "status", "submissions", "files", "not_evaluated")}

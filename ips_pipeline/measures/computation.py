@@ -46,6 +46,7 @@ DERIVE = (
     "derive/ips_patient",
     "derive/gp_registration",
     "derive/patient_sub_icb",
+    "derive/patient_level",
 )
 MHS116 = (
     "measures/mhs116_contact",
@@ -64,7 +65,12 @@ DASHBOARD = (
     "measures/dashboard_count",
     "measures/dashboard_quantity",
 )
+#: Evidence of our own measures, a table per family; ``publish/evidence`` puts them together.
+FAMILIES = ("measures/access",)
 PUBLISH = (
+    "publish/evidence",
+    "publish/evidence_count",
+    "publish/evidence_result",
     "publish/level",
     "publish/result",
     "publish/disclosed",
@@ -122,7 +128,7 @@ def compute(
         registry.as_tables(connection, held)
         _load_submissions(connection, chosen)
         steps.declare(connection, declared)
-        steps.run(connection, (*DERIVE, *MHS116, *DASHBOARD, *PUBLISH), declared, views=VIEWS)
+        steps.run(connection, (*DERIVE, *MHS116, *DASHBOARD, *FAMILIES, *PUBLISH), declared, views=VIEWS)
         files = _write(connection, period, status, out, evidence)
         return {
             "period": period,
@@ -183,14 +189,18 @@ def _write(connection: duck.Connection, period: str, status: str, out: Path, evi
     _copy(connection, "measure_value", out / "measures.parquet", "FORMAT parquet")
     if evidence is not None:
         _copy(connection, "mhs116_evidence", evidence / "mhs116.parquet", "FORMAT parquet")
+        for step in FAMILIES:
+            family = step.rpartition("/")[2]
+            _copy(connection, family, evidence / f"{family}.parquet", "FORMAT parquet", order="ALL")
     return sorted([*tables, "measures.parquet"])
 
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def _copy(connection: duck.Connection, table: str, path: Path, options: str) -> None:
-    connection.execute(f"COPY (FROM {duck.identifier(table)}) TO {duck.text_literal(str(path.resolve()))} ({options})")
+def _copy(connection: duck.Connection, table: str, path: Path, options: str, *, order: str = "") -> None:
+    sorted_by = f" ORDER BY {order}" if order else ""
+    connection.execute(f"COPY (FROM {duck.identifier(table)}{sorted_by}) TO {duck.text_literal(str(path.resolve()))} ({options})")
     path.chmod(0o600)
 
 

@@ -1,4 +1,4 @@
-"""Read the registry of measures (sql/measures.yaml): definitions as data, used by the SQL as tables."""
+"""Read the registry of measures (sql/measures.yaml and sql/measures/<family>.yaml): definitions as data, used by the SQL as tables."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """All breakdowns and measures, in the order they are written."""
+    """The families with their titles, and all breakdowns and measures, in the order they are written."""
 
+    families: Mapping[str, str]
     breakdowns: Mapping[str, Breakdown]
     measures: tuple[Measure, ...]
 
@@ -60,9 +61,21 @@ class Registry:
 @cache
 def load() -> Registry:
     """The registry that ships with the SQL."""
-    data: Mapping[str, Any] = yaml.safe_load((steps.root() / "measures.yaml").read_text(encoding="utf-8"))
+    data = _read("measures.yaml")
     breakdowns = {key: Breakdown(key, item["name"], item["national"], frozenset(item["needs"])) for key, item in data["breakdowns"].items()}
-    return Registry(breakdowns, tuple(_measure(item) for item in data["measures"]))
+    measures = [_measure(item) for family in data["families"] for item in _read(f"measures/{family}.yaml")["measures"]]
+    return Registry(data["families"], breakdowns, tuple(measures))
+
+
+def definitions() -> list[dict[str, Any]]:
+    """What each measure means, for pages: id, title, definition, source, caveats."""
+    return [{key: getattr(item, key) for key in ("id", "title", "definition", "source", "caveats")} for item in load().measures]
+
+
+def _read(name: str) -> Mapping[str, Any]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    held: Mapping[str, Any] = yaml.load((steps.root() / name).read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - a safe loader, the fast one where there is one
+    return held
 
 
 def _measure(item: Mapping[str, Any]) -> Measure:
@@ -78,10 +91,17 @@ def _measure(item: Mapping[str, Any]) -> Measure:
         denominator=item["denominator"],
         unit=item["unit"],
         needs=frozenset(item.get("needs", ())),
-        breakdowns={key: frozenset(needs) for key, needs in item["breakdowns"].items()},
+        breakdowns=_breakdowns(item["breakdowns"]),
         source=item["source"],
         caveats=tuple(item["caveats"]),
     )
+
+
+def _breakdowns(listed: Mapping[str, Sequence[str]] | Sequence[str]) -> Mapping[str, frozenset[str]]:
+    """Breakdowns as a list, or with the reference files that each of them needs besides its own."""
+    if isinstance(listed, Mapping):
+        return {key: frozenset(needs) for key, needs in listed.items()}
+    return dict.fromkeys(listed, frozenset())
 
 
 def as_tables(connection: Connection, held: Collection[str]) -> None:

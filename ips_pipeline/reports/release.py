@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import yaml
-
 from ips_pipeline import __version__
 from ips_pipeline.errors import InputError
 from ips_pipeline.mhsds import standard
@@ -104,17 +102,17 @@ def write_release_page(
     identity: str | None = None,
     submissions: int | None = None,
     not_evaluated: Sequence[Mapping[str, Any]] = (),
-    registry: Path | None = None,
+    definitions: Sequence[Mapping[str, Any]] = (),
     notice: str | None = None,
     temporary: Path | None = None,
 ) -> Path:
     """Write ``index.html`` into a release folder from its publication file, ``measures.parquet`` and ``dashboard.csv``; gives its path.
 
     ``identity`` names the release, ``submissions`` counts the provider-months it was made from, and ``not_evaluated`` says per
-    ``measure`` and ``breakdown`` which reference files (``needs``) were not at hand. ``registry`` is ``measures.yaml``, for the
-    definitions and notes. ``notice`` is one sentence shown on top, such as that the data are made up. The page holds published
-    values only and depends on nothing but these inputs, so the same release gives the same bytes. Raises InputError when
-    the folder has no publication file or it cannot be read, and RetryableError when the page cannot be written.
+    ``measure`` and ``breakdown`` which reference files (``needs``) were not at hand. ``definitions`` are those of the registry:
+    id, title, definition, source, caveats. ``notice`` is one sentence shown on top, such as that the data are made up. The page
+    holds published values only and depends on nothing but these inputs, so the same release gives the same bytes. Raises
+    InputError when the folder has no publication file or it cannot be read, and RetryableError when the page cannot be written.
     """
     with session(read=[release], temporary=temporary) as connection:
         about = _Measures(connection, release / "measures.parquet")
@@ -137,7 +135,7 @@ def write_release_page(
         "trends": trends,
         "lacking": lacking,
         "downloads": _downloads(release),
-        "measures": _definitions(registry, [_COUNT, _RATE, *(_TRENDS if trends else ())]),
+        "measures": _definitions(definitions, [_COUNT, _RATE, *(_TRENDS if trends else ())]),
         "versions": about.versions,
         "standard": standard.load().version,
         "software": __version__,
@@ -337,14 +335,7 @@ def _about(name: str) -> str:
     }.get(name, "Part of this release")
 
 
-def _definitions(registry: Path | None, wanted: Sequence[str]) -> list[dict[str, Any]]:
-    """Title, definition, source and caveats of the measures on the page, from the registry of measures."""
-    if registry is None:
-        return []
-    try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        held = yaml.load(registry.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - a safe loader, the fast one where there is one
-        measures = {item["id"]: item for item in held["measures"]}
-        return [{key: measures[name][key] for key in ("id", "title", "definition", "source", "caveats")} for name in wanted if name in measures]
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
-        raise InputError(f"{registry} is not the registry of measures; restore it from the project") from None
+def _definitions(definitions: Sequence[Mapping[str, Any]], wanted: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The definitions of the measures on the page, in the order of the page."""
+    held = {item["id"]: item for item in definitions}
+    return [held[name] for name in wanted if name in held]

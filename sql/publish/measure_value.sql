@@ -36,6 +36,13 @@ WITH value AS (
     UNION ALL
 
     SELECT
+        measure_id, breakdown, level, CAST(NULL AS VARCHAR) AS level_name, period_start, period_end,
+        'unsuppressed' AS variant, numerator, denominator, CAST(value AS DOUBLE) AS value, CAST(NULL AS VARCHAR) AS published, 'exact' AS disclosure
+    FROM evidence_result
+
+    UNION ALL
+
+    SELECT
         measure_id, breakdown, CAST(NULL AS VARCHAR) AS level, CAST(NULL AS VARCHAR) AS level_name,
         getvariable('period_start') AS period_start, getvariable('period_end') AS period_end,
         'unsuppressed' AS variant, CAST(NULL AS BIGINT) AS numerator, CAST(NULL AS BIGINT) AS denominator, CAST(NULL AS DOUBLE) AS value,

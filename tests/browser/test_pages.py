@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ips_pipeline.measures import registry
 from ips_pipeline.reports.release import write_release_page
 from ips_pipeline.reports.validation import write_validation_report
 
@@ -102,8 +103,7 @@ def _release(folder: Path) -> Path:
         for breakdown, level, _ in levels
     ]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows), folder / "measures.parquet")
-    registry = Path(__file__).parents[2] / "sql" / "measures.yaml"
-    return write_release_page(folder, identity="0123456789abcdef", submissions=360, registry=registry, notice="Made-up data.")
+    return write_release_page(folder, identity="0123456789abcdef", submissions=360, definitions=registry.definitions(), notice="Made-up data.")
 
 
 def _report(home: Path) -> Path:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ips_pipeline.errors import InputError
+from ips_pipeline.measures import registry
 from ips_pipeline.reports import pages
 from ips_pipeline.reports.release import write_release_page
 from ips_pipeline.reports.validation import Checked, write_validation_report, write_validation_reports
@@ -155,12 +156,13 @@ def release(tmp_path: Path) -> Path:
 
 
 REASONS = [{"measure": "MHS116a", "breakdown": "England; Upper Ethnicity", "needs": ["census2021_ethnicity.csv"]}]
-REGISTRY = Path(__file__).parents[2] / "sql" / "measures.yaml"
 
 
 @pytest.fixture
 def release_page(release: Path) -> Path:
-    return write_release_page(release, identity="0123456789abcdef", submissions=24, not_evaluated=REASONS, registry=REGISTRY, notice="Made-up data.")
+    return write_release_page(
+        release, identity="0123456789abcdef", submissions=24, not_evaluated=REASONS, definitions=registry.definitions(), notice="Made-up data."
+    )
 
 
 def test_every_published_number_is_on_the_release_page(release_page: Path) -> None:
@@ -242,8 +244,8 @@ def test_downloads_lead_to_the_files_and_say_which_are_not_for_publication(relea
 
 
 def test_the_same_release_gives_the_same_page(release: Path) -> None:
-    first = write_release_page(release, identity="a", registry=REGISTRY).read_bytes()
-    assert write_release_page(release, identity="a", registry=REGISTRY).read_bytes() == first
+    first = write_release_page(release, identity="a", definitions=registry.definitions()).read_bytes()
+    assert write_release_page(release, identity="a", definitions=registry.definitions()).read_bytes() == first
 
 
 @pytest.mark.parametrize("lost", ["measures.parquet", "publication/MHSDS Data_AugPerf_2026_bbrb.csv"])

@@ -11,7 +11,7 @@ import pytest
 from ips_pipeline.measures import computation, reference, registry, steps
 
 FILES = sorted(path for path in steps.root().rglob("*.sql"))
-STEPS = (*computation.DERIVE, *computation.MHS116, *computation.DASHBOARD, *computation.PUBLISH)
+STEPS = (*computation.DERIVE, *computation.MHS116, *computation.DASHBOARD, *computation.FAMILIES, *computation.PUBLISH)
 
 
 def body(path: Path) -> str:
