@@ -56,11 +56,13 @@ def load(
     tables: Sequence[Table],
     *,
     elements: Mapping[str, Sequence[str]] | None = None,
+    suffix: str = "",
 ) -> None:
     """Create one relation per table, named by the standard (``MHS001MPI``), over all the folders.
 
     Columns: ``submission`` (1-based position of the folder in ``folders``), ``row`` (1-based data row of the submitted file),
-    then the table's elements as VARCHAR with empty as NULL; ``elements`` (table name -> element names) narrows them. A table
+    then the table's elements as VARCHAR with empty as NULL; ``elements`` (table name -> element names) narrows them, and
+    ``suffix`` is added to the names of the relations. A table
     or column that is absent reads as empty. Parquet files are read where they lie (a view); CSV files are loaded once.
     Raises InputError for a file that cannot be read or a column the standard does not have.
     """
@@ -70,11 +72,11 @@ def load(
         files = [found for number, folder in enumerate(places, 1) if (found := _open(number, folder, table))]
         parts = [_parquet(group, wanted) for group in _groups(files, ".parquet")]
         if texts := _groups(files, ".csv"):
-            parts.append(_csv(connection, texts, table, wanted))
+            parts.append(_csv(connection, texts, f"{table.name}{suffix}", wanted))
         if not parts:
             empty = "".join(f", CAST(NULL AS VARCHAR) AS {identifier(name)}" for name in wanted)
             parts = [f"SELECT CAST(NULL AS INTEGER) AS submission, CAST(NULL AS BIGINT) AS row{empty} WHERE false"]
-        connection.execute(f"CREATE VIEW {identifier(table.name)} AS " + "\nUNION ALL\n".join(parts))
+        connection.execute(f"CREATE VIEW {identifier(table.name + suffix)} AS " + "\nUNION ALL\n".join(parts))
 
 
 def _open(number: int, folder: Path, table: Table) -> _File | None:
@@ -162,9 +164,9 @@ def _parquet(group: Sequence[_File], wanted: Sequence[str]) -> str:
     )
 
 
-def _csv(connection: Connection, groups: Sequence[Sequence[_File]], table: Table, wanted: Sequence[str]) -> str:
+def _csv(connection: Connection, groups: Sequence[Sequence[_File]], name: str, wanted: Sequence[str]) -> str:
     """Load the CSV files of a table and give the SELECT that numbers their rows file by file."""
-    loaded = identifier(f"{table.name} as loaded")
+    loaded = identifier(f"{name} as loaded")
     fields = ", ".join(f"{identifier(name)} VARCHAR" for name in wanted)
     connection.execute(f"CREATE TABLE {loaded} (submission INTEGER, position BIGINT{', ' + fields if fields else ''})")
     for group in groups:
