@@ -18,7 +18,7 @@ from typing import Any
 
 from ips_pipeline import measures, quality, reports, settings
 from ips_pipeline.errors import InputError, PublishError, RetryableError, SubmissionRejected, UsageError
-from ips_pipeline.measures import computation, registry, steps
+from ips_pipeline.measures import computation, registry
 from ips_pipeline.mhsds import standard
 from ips_pipeline.quality import explain, rulebook
 from ips_pipeline.quality import validate as validation
@@ -29,7 +29,7 @@ from ips_pipeline.reports.validation import Checked, write_validation_reports
 from ips_pipeline.settings import Site, check_period
 from ips_pipeline.sources import madeup
 from ips_pipeline.sources.extract import extract as extract_month
-from ips_pipeline.store import stages
+from ips_pipeline.store import stages, steps
 from ips_pipeline.store.folders import discover
 
 Progress = Callable[[str], None]

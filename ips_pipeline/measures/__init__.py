@@ -1,6 +1,5 @@
 """NHS England's IPS measures: national derivations, evidence rows, one aggregation, one disclosure step, publication files."""
 
-from ips_pipeline.store import steps  # isort: skip - the modules of this room take it from here
 from ips_pipeline.measures.computation import compute
 
-__all__ = ["compute", "steps"]
+__all__ = ["compute"]

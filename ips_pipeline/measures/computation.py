@@ -10,9 +10,9 @@ from typing import Any
 
 from ips_pipeline.errors import InputError, UsageError
 from ips_pipeline.measures import reference as reference_data
-from ips_pipeline.measures import registry, steps
+from ips_pipeline.measures import registry
 from ips_pipeline.mhsds import standard
-from ips_pipeline.store import duck, folders
+from ips_pipeline.store import duck, folders, steps
 
 STATUSES = ("Provisional", "Performance", "Final", "Adhoc")
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import yaml
 
-from ips_pipeline.measures import steps
+from ips_pipeline.store import steps
 from ips_pipeline.store.duck import Connection, create_table, identifier
 
 Kind = Literal["count", "rate", "proportion"]

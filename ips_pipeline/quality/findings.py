@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ips_pipeline.errors import InputError
+from ips_pipeline.mhsds.formats import MACROS
 from ips_pipeline.mhsds.standard import REJECTING, Edition, Level, Rule, Standard, Table
-from ips_pipeline.quality.kinds import KINDS, MACROS, Judged
+from ips_pipeline.quality.kinds import KINDS, Judged
 from ips_pipeline.store import folders
 from ips_pipeline.store.duck import Connection, create_table, identifier, text_literal
 

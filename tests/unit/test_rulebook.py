@@ -11,9 +11,10 @@ import pytest
 from ips_pipeline.errors import UsageError
 from ips_pipeline.measures.computation import ELEMENTS
 from ips_pipeline.mhsds import standard as mhsds
+from ips_pipeline.mhsds.formats import MACROS
 from ips_pipeline.mhsds.standard import Rule, load
 from ips_pipeline.quality import rulebook
-from ips_pipeline.quality.kinds import KINDS, MACROS, Judged
+from ips_pipeline.quality.kinds import KINDS, Judged
 from ips_pipeline.store.duck import Connection, identifier, session, text_literal
 
 #: Every code of the published rules and of the ETOS rule list, taken from those lists and not from the standard's own data.

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ips_pipeline.measures import computation, reference, registry, steps
+from ips_pipeline.measures import computation, reference, registry
+from ips_pipeline.store import steps
 
 FILES = sorted(path for path in steps.root().rglob("*.sql"))
 STEPS = (*computation.DERIVE, *computation.MHS116, *computation.DASHBOARD, *computation.FAMILIES, *computation.PUBLISH)
