@@ -40,4 +40,5 @@ MACROS = (
     # Ten digits, modulus 11 over the weights 10 to 1, and not a palindrome.
     """CREATE MACRO is_nhs_number(t) AS CASE WHEN regexp_full_match(t, '[0-9]{10}') THEN t <> reverse(t)
         AND list_sum(list_transform(range(1, 11), lambda i: (11 - i) * CAST(substr(t, i, 1) AS INTEGER))) % 11 = 0 ELSE false END""",
+    f"CREATE MACRO is_postcode(t) AS regexp_full_match(t, '{POSTCODE}')",
 )

@@ -12,6 +12,7 @@ from ips_pipeline.mhsds.standard import Edition, Standard, load
 from ips_pipeline.quality import findings, portal
 from ips_pipeline.quality.findings import Portal, RuleSet
 from ips_pipeline.quality.gate import run as run_gate
+from ips_pipeline.store import completeness, steps
 from ips_pipeline.store.duck import Connection, create_table, identifier, session, text_literal
 from ips_pipeline.store.folders import ROW_COLUMN
 
@@ -68,7 +69,8 @@ def validate(
     """Judge every submission folder and write ``findings.csv``, ``rejected_rows.csv`` and the portal's reports into its output folder.
 
     ``findings.csv``: table, row, code, level; one line per rule that a row fails, row 0 for the file itself.
-    ``rejected_rows.csv``: table, row; every row that would not be loaded, after the cascade. With ``accepted`` the rows that
+    ``rejected_rows.csv``: table, row; every row that would not be loaded, after the cascade. ``completeness.csv``: per field that
+    matters for IPS how many values are valid, other, defaulted, invalid and missing (``sql/quality/vodim.sql``). With ``accepted`` the rows that
     would be loaded are written to ``accepted/<table>.parquet`` in the same layout, with the submitted row number, unless the
     file is rejected. With ``gate`` Great Expectations runs the suites too and its result is written to ``gate.json``. Raises
     InputError when a folder or a file cannot be read, and IpsError when the gate differs from the findings.
@@ -89,6 +91,8 @@ def validate(
             findings.judge(connection, rules, len(folders))
             _tally(connection, rules)
             portal.write(connection, rules, targets)
+            completeness.prepare(connection, standard, macros=False)
+            steps.run(connection, [completeness.STEP], {})
             gated = run_gate(connection, rules, len(folders)) if gate else []
             for number, (folder, target) in enumerate(zip(folders, targets, strict=True), 1):
                 verdict = _write(connection, rules, number, folder, target)
@@ -125,6 +129,12 @@ def _write(connection: Connection, rules: RuleSet, number: int, folder: Path, ta
     """Write the reports of one submission and count what they hold."""
     own = f"FROM report WHERE submission = {number}"
     _copy(connection, f'SELECT table_name AS "table", row, code, level {own} ORDER BY ALL', target / "findings.csv")
+    _copy(
+        connection,
+        'SELECT table_name AS "table", element, counted, valid, other, defaulted, invalid, missing'
+        f" FROM vodim JOIN completeness_field USING (table_name, element) WHERE submission = {number} ORDER BY position",
+        target / "completeness.csv",
+    )
     _copy(connection, f'SELECT table_name AS "table", row FROM gone WHERE submission = {number} ORDER BY ALL', target / "rejected_rows.csv")
     codes = connection.execute("SELECT DISTINCT code FROM report WHERE submission = ? AND level = 'file' ORDER BY code", [number]).fetchall()
     counts = connection.execute(

@@ -1,0 +1,61 @@
+-- How completely the fields that matter for IPS are filled: valid, other, default, invalid, missing (VODIM).
+--   missing    blank, or blanks only
+--   default    a code that says not known or not stated
+--   other      a code that says other, or not applicable
+--   invalid    not in the code list, or not in the format of the field, as the submission rules decide it
+--   valid      anything else
+-- A field that is right to be blank (a closing date) is counted where it is filled; one that belongs to another field (hours to a job) where
+-- that field says so.
+-- Reads field_value and the completeness tables, which store/completeness.py makes from the standard.
+-- Grain: one row per submission and field. Keys: submission, table_name, element.
+WITH attribute AS (
+    SELECT list(code) AS codes
+    FROM completeness_code
+    WHERE list = 'SnomedAttribute'
+),
+read AS (
+    SELECT
+        field_value.submission,
+        field_value.table_name,
+        field_value.element,
+        CASE
+            WHEN field_value.value IS NULL OR ltrim(field_value.value, ' ') = '' THEN 'missing'
+            WHEN special.class IS NOT NULL THEN special.class
+            WHEN length(field_value.value) NOT BETWEEN field.min_length AND field.max_length THEN 'invalid'
+            WHEN field.format = 'code' THEN 'invalid'
+            WHEN field.format = 'date' AND NOT coalesce(lenient_date(field_value.value) >= DATE '1890-01-01', false) THEN 'invalid'
+            WHEN field.format = 'nhs number' AND NOT is_nhs_number(field_value.value) THEN 'invalid'
+            WHEN field.format = 'postcode' AND NOT is_postcode(field_value.value) THEN 'invalid'
+            WHEN field.format = 'snomed expression' AND NOT is_expression(field_value.value, attribute.codes) THEN 'invalid'
+            ELSE 'valid'
+        END AS class
+    FROM field_value
+    INNER JOIN completeness_field AS field
+        ON field.table_name = field_value.table_name
+        AND field.element = field_value.element
+    CROSS JOIN attribute
+    LEFT JOIN completeness_code AS special
+        ON special.list = field.list
+        AND special.code = field_value.value
+    LEFT JOIN completeness_with AS companion
+        ON companion.table_name = field.table_name
+        AND companion.element = field.element
+        AND companion.code = field_value.with_value
+    WHERE CASE field.scope
+        WHEN 'filled' THEN field_value.value IS NOT NULL
+        WHEN 'with' THEN companion.code IS NOT NULL OR (field.with_group IS NULL AND field_value.with_value IS NOT NULL)
+        ELSE true
+    END
+)
+SELECT
+    submission,
+    table_name,
+    element,
+    count(*) AS counted,
+    count(*) FILTER (WHERE class = 'valid') AS valid,
+    count(*) FILTER (WHERE class = 'other') AS other,
+    count(*) FILTER (WHERE class = 'default') AS defaulted,
+    count(*) FILTER (WHERE class = 'invalid') AS invalid,
+    count(*) FILTER (WHERE class = 'missing') AS missing
+FROM read
+GROUP BY submission, table_name, element
