@@ -64,6 +64,7 @@ DASHBOARD = (
     "measures/dashboard_row",
     "measures/dashboard_count",
     "measures/dashboard_quantity",
+    "measures/dashboard_evidence",
 )
 #: Evidence of our own measures, a table per family; ``publish/evidence`` puts them together.
 FAMILIES = ("measures/access",)
@@ -82,7 +83,7 @@ PUBLISH = (
 )
 
 #: Read once and wide, so it is not worth keeping: the counting reads it as a view.
-VIEWS = frozenset({"measures/dashboard_row"})
+VIEWS = frozenset({"measures/dashboard_row", "measures/dashboard_evidence"})
 
 _PERIOD = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
@@ -189,6 +190,7 @@ def _write(connection: duck.Connection, period: str, status: str, out: Path, evi
     _copy(connection, "measure_value", out / "measures.parquet", "FORMAT parquet")
     if evidence is not None:
         _copy(connection, "mhs116_evidence", evidence / "mhs116.parquet", "FORMAT parquet")
+        _copy(connection, "dashboard_evidence", evidence / "dashboard.parquet", "FORMAT parquet", order="ALL")
         for step in FAMILIES:
             family = step.rpartition("/")[2]
             _copy(connection, family, evidence / f"{family}.parquet", "FORMAT parquet", order="ALL")

@@ -25,7 +25,8 @@ SELECT
     sum(COLUMNS(
         * EXCLUDE (
             UniqMonthID, ReportingPeriodEndDate, FinancialYear, OrgIDProv, provider_name, team, sub_icb, sub_icb_name, icb, icb_name,
-            region, region_name, source, age, ethnicity, gender, deprivation
+            region, region_name, source, age, ethnicity, gender, deprivation,
+            UniqServReqID, ReferralRequestReceivedDate, ServDischDate, access_date, contacts_ever
         )
     ))
 FROM dashboard_row
