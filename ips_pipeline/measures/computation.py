@@ -48,6 +48,17 @@ DERIVE = (
     "derive/patient_sub_icb",
     "derive/patient_level",
 )
+#: What the local IPS records become; without them the tables are empty and what needs them is not evaluated.
+RECORDS = (
+    "derive/ips_episode",
+    "derive/ips_episode_level",
+    "derive/ips_job",
+    "derive/ips_job_week",
+    "derive/ips_employer_contact",
+    "derive/ips_staff",
+    "derive/ips_target",
+    "derive/ips_funding",
+)
 MHS116 = (
     "measures/mhs116_contact",
     "measures/mhs116",
@@ -95,6 +106,7 @@ def compute(
     status: str,
     out: Path,
     *,
+    records: Sequence[Path] = (),
     evidence: Path | None = None,
     temporary: Path | None = None,
     memory_limit: str | None = None,
@@ -102,7 +114,7 @@ def compute(
     """Compute every measure for the reporting month ``period`` (yyyy-mm) and write the files of a release into ``out``.
 
     ``submissions`` are submission folders ``<provider>/<yyyy-mm>``, taken as accepted; those after the period are ignored.
-    ``status`` is one of STATUSES. Evidence rows name patients' records, so they are written only to ``evidence``, which lies in
+    ``status`` is one of STATUSES. ``records`` are folders of accepted local IPS records, one per provider. Evidence rows name patients' records, so they are written only to ``evidence``, which lies in
     the restricted zone, as does ``temporary``. Returns counts and file names, and what could not be evaluated and why; no
     patient's value. Raises UsageError for a wrong period or status and InputError for inputs that cannot be read.
     """
@@ -119,17 +131,17 @@ def compute(
         evidence.mkdir(parents=True, exist_ok=True, mode=0o700)
     roots = sorted({folder.resolve() for folder in chosen})
     with duck.session(
-        read=[*roots, reference, reference_data.STANDARD],
+        read=[*roots, *records, reference, reference_data.STANDARD],
         write=[out, *([evidence] if evidence else [])],
         temporary=temporary,
         memory_limit=memory_limit,
     ) as connection:
-        held = reference_data.load(connection, reference)
+        held = reference_data.load(connection, reference) | _load_records(connection, records)
         reference_data.load_groups(connection)
         registry.as_tables(connection, held)
         _load_submissions(connection, chosen)
         steps.declare(connection, declared)
-        steps.run(connection, (*DERIVE, *MHS116, *DASHBOARD, *FAMILIES, *PUBLISH), declared, views=VIEWS)
+        steps.run(connection, (*DERIVE, *RECORDS, *MHS116, *DASHBOARD, *FAMILIES, *PUBLISH), declared, views=VIEWS)
         files = _write(connection, period, status, out, evidence)
         return {
             "period": period,
@@ -175,6 +187,13 @@ def _load_submissions(connection: duck.Connection, chosen: Sequence[Path]) -> No
     )
     current = standard.load()
     folders.load(connection, chosen, [current.table(name) for name in ELEMENTS], elements=ELEMENTS)
+
+
+def _load_records(connection: duck.Connection, records: Sequence[Path]) -> frozenset[str]:
+    """Create ``<table> as recorded`` for every table of the local IPS records; gives the names of the tables that are held."""
+    tables = tuple(standard.load(standard.LOCAL).tables.values())
+    folders.load(connection, records, tables, suffix=" as recorded")
+    return frozenset(table.name for table in tables for folder in records if (folder / f"{table.name}.parquet").is_file())
 
 
 def _write(connection: duck.Connection, period: str, status: str, out: Path, evidence: Path | None) -> list[str]:

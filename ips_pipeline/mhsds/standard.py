@@ -24,6 +24,10 @@ EDITIONS: tuple[Edition, ...] = ("published", "etos")
 #: Levels that take a row out of the return; the others only flag it.
 REJECTING: frozenset[Level] = frozenset({"file", "group", "record"})
 
+#: The version that names the local IPS records, which have the shape of a standard and rules of our own.
+LOCAL = "ips-1"
+
+_NATIONAL = "6.0"
 _FOLDER = Path(__file__).parent
 
 
@@ -129,12 +133,12 @@ def financial_year(day: date) -> str:
 
 
 @cache
-def load(version: str = "6.0") -> Standard:
-    """The standard of that version; ValueError when the project does not hold it."""
+def load(version: str = _NATIONAL) -> Standard:
+    """The standard of that version, or the local IPS records (``LOCAL``); ValueError when the project does not hold it."""
     folder = _folder(version)
     about = _yaml(folder / "version.yaml")
     tables = {}
-    for path in sorted((folder / "tables").glob("MHS*.yaml")):
+    for path in sorted((folder / "tables").glob("*.yaml")):
         table = _table(_yaml(path))
         tables[table.id] = table
     return Standard(
@@ -147,7 +151,7 @@ def load(version: str = "6.0") -> Standard:
 
 
 def _folder(version: str) -> Path:
-    folder = _FOLDER / f"v{version.partition('.')[0]}"
+    folder = _FOLDER / ("ips" if version == LOCAL else f"v{version.partition('.')[0]}")
     if not folder.is_dir():
         raise ValueError(f"MHSDS version {version} is not known to this release")
     return folder
@@ -155,7 +159,9 @@ def _folder(version: str) -> Path:
 
 @cache
 def _code_list(version: str, name: str) -> Sequence[Mapping[str, str]]:
-    with (_folder(version) / "codes" / f"{name}.csv").open(encoding="utf-8", newline="") as handle:
+    # Local records use national lists, such as that of ethnic categories, beside their own.
+    path = next(path for known in (version, _NATIONAL) if (path := _folder(known) / "codes" / f"{name}.csv").is_file() or known == _NATIONAL)
+    with path.open(encoding="utf-8", newline="") as handle:
         return tuple(csv.DictReader(handle))
 
 

@@ -12,7 +12,15 @@ from ips_pipeline.measures import computation, reference, registry
 from ips_pipeline.store import completeness, steps
 
 FILES = sorted(path for path in steps.root().rglob("*.sql"))
-STEPS = (*computation.DERIVE, *computation.MHS116, *computation.DASHBOARD, *computation.FAMILIES, *computation.PUBLISH, completeness.STEP)
+STEPS = (
+    *computation.DERIVE,
+    *computation.RECORDS,
+    *computation.MHS116,
+    *computation.DASHBOARD,
+    *computation.FAMILIES,
+    *computation.PUBLISH,
+    completeness.STEP,
+)
 
 
 def body(path: Path) -> str:
