@@ -82,6 +82,8 @@ FAMILIES = ("measures/access",)
 PUBLISH = (
     "publish/evidence",
     "publish/evidence_count",
+    "publish/times",
+    "publish/survival",
     "publish/evidence_result",
     "publish/level",
     "publish/result",
@@ -90,6 +92,8 @@ PUBLISH = (
     "publish/mhsds_final",
     "publish/dashboard_result",
     "publish/dashboard",
+    "publish/counted",
+    "publish/statistic",
     "publish/measure_value",
 )
 

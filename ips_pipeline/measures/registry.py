@@ -12,22 +12,36 @@ import yaml
 from ips_pipeline.store import steps
 from ips_pipeline.store.duck import Connection, create_table, identifier
 
-Kind = Literal["count", "rate", "proportion"]
+Kind = Literal["count", "rate", "proportion", "mean", "median"]
 
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """One way of dividing a measure. ``needs`` are the reference files without which it cannot be evaluated."""
+    """One way of dividing a measure. ``needs`` are the reference files without which it cannot be evaluated.
+
+    ``within`` is the breakdown whose levels its levels make up. ``exclusive`` says that everything counted has one level of it, so
+    that the levels add up to that breakdown. ``places`` are compared with the whole by funnel limits; the levels of others are compared
+    with ``reference``, or with the largest where that is None.
+    """
 
     id: str
     name: str
     national: bool
     needs: frozenset[str]
+    within: str | None
+    exclusive: bool
+    places: bool
+    reference: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One measure. ``needs`` are the reference files it needs everywhere, ``breakdowns`` those it also needs by a breakdown."""
+    """One measure. ``needs`` are the reference files it needs everywhere, ``breakdowns`` those it also needs by a breakdown.
+
+    ``numerator`` and ``denominator`` are columns of the family's evidence; of a median, ``numerator`` is a quantity of its times and
+    ``denominator`` is None. ``fair`` asks for comparisons: ratios to ``reference`` (or the breakdown's), and funnel limits across places.
+    ``exempt`` names the invariants that a measure published with a fault does not keep.
+    """
 
     id: str
     family: str
@@ -43,6 +57,9 @@ class Measure:
     breakdowns: Mapping[str, frozenset[str]]
     source: str
     caveats: tuple[str, ...]
+    fair: bool
+    reference: str | None
+    exempt: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +79,7 @@ class Registry:
 def load() -> Registry:
     """The registry that ships with the SQL."""
     data = _read("measures.yaml")
-    breakdowns = {key: Breakdown(key, item["name"], item["national"], frozenset(item["needs"])) for key, item in data["breakdowns"].items()}
+    breakdowns = {key: _breakdown(key, item) for key, item in data["breakdowns"].items()}
     measures = [_measure(item) for family in data["families"] for item in _read(f"measures/{family}.yaml")["measures"]]
     return Registry(data["families"], breakdowns, tuple(measures))
 
@@ -76,6 +93,19 @@ def _read(name: str) -> Mapping[str, Any]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     held: Mapping[str, Any] = yaml.load((steps.root() / name).read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - a safe loader, the fast one where there is one
     return held
+
+
+def _breakdown(key: str, item: Mapping[str, Any]) -> Breakdown:
+    return Breakdown(
+        id=key,
+        name=item["name"],
+        national=item["national"],
+        needs=frozenset(item["needs"]),
+        within=item.get("within"),
+        exclusive=item.get("exclusive", False),
+        places=item.get("places", False),
+        reference=item.get("reference"),
+    )
 
 
 def _measure(item: Mapping[str, Any]) -> Measure:
@@ -94,6 +124,9 @@ def _measure(item: Mapping[str, Any]) -> Measure:
         breakdowns=_breakdowns(item["breakdowns"]),
         source=item["source"],
         caveats=tuple(item["caveats"]),
+        fair=item.get("fair", False),
+        reference=item.get("reference"),
+        exempt=frozenset(item.get("exempt", ())),
     )
 
 
@@ -110,13 +143,24 @@ def as_tables(connection: Connection, held: Collection[str]) -> None:
     _create(
         connection,
         "breakdown",
-        "breakdown, name, CAST(national AS BOOLEAN) AS national",
-        [{"breakdown": item.id, "name": item.name, "national": str(item.national)} for item in registry.breakdowns.values()],
+        "breakdown, name, within, reference, CAST(exclusive AS BOOLEAN) AS exclusive, CAST(places AS BOOLEAN) AS places",
+        [
+            {
+                "breakdown": item.id,
+                "name": item.name,
+                "within": item.within,
+                "reference": item.reference,
+                "exclusive": str(item.exclusive),
+                "places": str(item.places),
+            }
+            for item in registry.breakdowns.values()
+        ],
     )
     _create(
         connection,
         "measure",
-        "measure_id, family, version, kind, CAST(per AS INTEGER) AS per, title, numerator, denominator",
+        "measure_id, family, version, kind, CAST(per AS INTEGER) AS per, title, unit, numerator, denominator, reference,"
+        " CAST(fair AS BOOLEAN) AS fair",
         [
             {
                 "measure_id": item.id,
@@ -125,8 +169,11 @@ def as_tables(connection: Connection, held: Collection[str]) -> None:
                 "kind": item.kind,
                 "per": str(item.per),
                 "title": item.title,
+                "unit": item.unit,
                 "numerator": item.numerator,
                 "denominator": item.denominator,
+                "fair": str(item.fair),
+                "reference": item.reference,
             }
             for item in registry.measures
         ],

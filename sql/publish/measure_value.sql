@@ -1,15 +1,11 @@
 -- Every measure in one long table: what was counted, over what, how it was disclosed, and by which version of its definition.
--- variant 'unsuppressed' holds the exact value and 'published' what may be shown; a measure that lacks reference data has one row without values.
+-- variant 'unsuppressed' holds the exact value and 'published' what NHS England would show; what lacks reference data has one row without values.
 -- Grain: one row per measure, period, breakdown, level, level name and variant. Keys: measure_id, period_end, breakdown, level, level_name, variant.
 WITH value AS (
-    SELECT
-        measure_id, breakdown, level, description AS level_name,
-        getvariable('period_start') AS period_start, getvariable('period_end') AS period_end,
-        'unsuppressed' AS variant, numerator, denominator, value, CAST(NULL AS VARCHAR) AS published, 'exact' AS disclosure
-    FROM result
-    WHERE evaluated AND numerator IS NOT NULL
+    SELECT *, CAST(NULL AS VARCHAR) AS published
+    FROM statistic
 
-    UNION ALL
+    UNION ALL BY NAME
 
     SELECT
         measure_id, breakdown, level, description AS level_name,
@@ -19,34 +15,12 @@ WITH value AS (
     FROM disclosed
     WHERE disclosure <> 'not evaluated'
 
-    UNION ALL
+    UNION ALL BY NAME
 
     SELECT
-        dashboard_result.measure_id, dashboard_result.breakdown, dashboard_result.level, dashboard_result.level_name,
-        date_trunc('month', dashboard_result.ReportingPeriodEndDate)::DATE AS period_start, dashboard_result.ReportingPeriodEndDate AS period_end,
-        'unsuppressed' AS variant, dashboard_result.numerator, dashboard_result.denominator,
-        CASE
-            WHEN measure.denominator IS NULL THEN CAST(dashboard_result.numerator AS DOUBLE)
-            WHEN dashboard_result.denominator > 0 THEN dashboard_result.numerator / dashboard_result.denominator
-        END AS value,
-        CAST(NULL AS VARCHAR) AS published, 'exact' AS disclosure
-    FROM dashboard_result
-    INNER JOIN measure ON measure.measure_id = dashboard_result.measure_id
-
-    UNION ALL
-
-    SELECT
-        measure_id, breakdown, level, CAST(NULL AS VARCHAR) AS level_name, period_start, period_end,
-        'unsuppressed' AS variant, numerator, denominator, CAST(value AS DOUBLE) AS value, CAST(NULL AS VARCHAR) AS published, 'exact' AS disclosure
-    FROM evidence_result
-
-    UNION ALL
-
-    SELECT
-        measure_id, breakdown, CAST(NULL AS VARCHAR) AS level, CAST(NULL AS VARCHAR) AS level_name,
+        measure_id, breakdown,
         getvariable('period_start') AS period_start, getvariable('period_end') AS period_end,
-        'unsuppressed' AS variant, CAST(NULL AS BIGINT) AS numerator, CAST(NULL AS BIGINT) AS denominator, CAST(NULL AS DOUBLE) AS value,
-        CAST(NULL AS VARCHAR) AS published, 'not evaluated' AS disclosure
+        'unsuppressed' AS variant, 'not evaluated' AS disclosure
     FROM measure_breakdown
     WHERE NOT evaluated
 )
@@ -66,7 +40,19 @@ SELECT
     value.denominator,
     value.value,
     value.published,
-    value.disclosure
+    value.disclosure,
+    value.lower,
+    value.upper,
+    value.ratio,
+    value.ratio_lower,
+    value.ratio_upper,
+    value.limit_lower_95,
+    value.limit_upper_95,
+    value.limit_lower_998,
+    value.limit_upper_998,
+    value.reliability,
+    measure.unit,
+    measure.kind
 FROM value
 INNER JOIN measure ON measure.measure_id = value.measure_id
 INNER JOIN breakdown ON breakdown.breakdown = value.breakdown
