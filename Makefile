@@ -25,6 +25,8 @@ check: venv         ## style, types, layers
 
 bench: venv         ## speed and memory on large made-up inputs; minutes, not part of the tests
 	@$(BIN)/python -m benchmarks.measures
+	@$(BIN)/python -m benchmarks.validation --people 25000 50000 100000
+	@$(BIN)/python -m benchmarks.validation --small 1000 --repeat 1
 
 ui: venv            ## Airflow on this machine: API server, scheduler, DAG processor, triggerer
 	@$(BIN)/python -m dags.ui
