@@ -141,21 +141,91 @@ def validate(
         raise SubmissionRejected(f"{rejected[0].folder} would be rejected as a file ({codes}); see {rejected[0].out / 'findings.csv'}")
 
 
-@ips.command()
-@click.option("--submissions", type=_FOLDER, required=True, help="Root of <provider>/<yyyy-mm> folders, each taken as accepted.")
-@click.option("--reference", type=_FOLDER, required=True, help="The reference folder; what lacks a file in it is reported as not evaluated.")
-@click.option("--period", type=_Month(), required=True, help="The reporting month; its window is the twelve months ending with it.")
+@ips.group(invoke_without_command=True)
+@click.option("--submissions", type=_FOLDER, help="Root of <provider>/<yyyy-mm> folders, each taken as accepted.")
+@click.option("--reference", type=_FOLDER, help="The reference folder; what lacks a file in it is reported as not evaluated.")
+@click.option("--period", type=_Month(), help="The reporting month; its window is the twelve months ending with it.")
 @click.option("--status", default="Performance", show_default=True, type=click.Choice(["Provisional", "Performance", "Final", "Adhoc"]))
-@click.option("--out", type=_FOLDER, required=True, help="Where the measures go.")
-def measures(submissions: Path, reference: Path, period: str, status: str, out: Path) -> None:
-    """Compute every measure over all providers and months under a folder."""
+@click.option("--out", type=_FOLDER, help="Where the measures go.")
+@click.option("--evidence", type=_FOLDER, help="Also keep the evidence here, for ips explain and ips diff; it names patients' records.")
+@click.pass_context
+def measures(
+    context: click.Context, submissions: Path | None, reference: Path | None, period: str | None, status: str, out: Path | None, evidence: Path | None
+) -> None:
+    """Compute every measure over all providers and months under a folder; or list the measures, or show one.
+
+    To compute, --submissions, --reference, --period and --out are needed.
+    """
+    if context.invoked_subcommand is not None:
+        return
     from ips_pipeline import flows
 
-    facts = flows.measure_folders(submissions, reference, period, status, out)
+    if submissions is None or reference is None or period is None or out is None:
+        given = {"submissions": submissions, "reference": reference, "period": period, "out": out}
+        lacking = next(option for option in context.command.params if option.name in given and given[option.name] is None)
+        raise click.MissingParameter(ctx=context, param=lacking)
+    facts = flows.measure_folders(submissions, reference, period, status, out, evidence=evidence)
     click.echo(f"{facts['submissions']:,} submissions up to {period}: MHS116 for England is {facts['mhs116']:,}; files in {out}")
-    lacking = Counter(name for item in facts["not_evaluated"] for name in item["needs"])
-    if lacking:
-        click.echo(f"Not evaluated for want of reference files: {', '.join(sorted(lacking))}", err=True)
+    lacking_files = Counter(name for item in facts["not_evaluated"] for name in item["needs"])
+    if lacking_files:
+        click.echo(f"Not evaluated for want of reference files: {', '.join(sorted(lacking_files))}", err=True)
+
+
+@ips.command()
+@click.argument("measure", required=False)
+@click.option("--referral", metavar="ID", help="Instead of a measure: which measures this ServiceRequestID touches. Needs --provider.")
+@click.option("--provider", metavar="ODS", help="Only what this provider recorded.")
+@click.option("--period", type=_Month(), required=True, help="The reporting month of the release.")
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The site's SITE.toml: explains the release in force.")
+@click.option("--evidence", type=_FOLDER, help="Instead of a site: a folder that ips measures --evidence wrote.")
+@click.option("--breakdown", metavar="NAME", help="Only what has a level of this breakdown, such as Gender.")
+@click.option("--level", metavar="LEVEL", help="Only this level of the breakdown.")
+@click.option("--near-only", "only", flag_value="near", help="Only what did not count.")
+@click.option("--counted-only", "only", flag_value="counted", help="Only what counted.")
+@click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="How many rows to print.")
+@click.option("--json", "as_json", is_flag=True, help="Print all rows as JSON.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write all rows to this .csv, .json or .parquet, owner-only.")
+def explain(
+    measure: str | None,
+    referral: str | None,
+    provider: str | None,
+    period: str,
+    config: Path | None,
+    evidence: Path | None,
+    breakdown: str | None,
+    level: str | None,
+    only: str | None,
+    limit: int,
+    as_json: bool,
+    out: Path | None,
+) -> None:
+    """Say what counted in a measure and what nearly did, and why; or which measures a referral touches. For the restricted zone only."""
+    from ips_pipeline import flows, settings
+    from ips_pipeline.measures import explain as tracing
+
+    if (measure is None) == (referral is None):
+        raise UsageError("Give either a measure, such as MHS116, or a referral with --referral and --provider")
+    if (config is None) == (evidence is None):
+        raise UsageError("Give either --config SITE.toml or --evidence DIR")
+    if level is not None and breakdown is None:
+        raise UsageError("A level belongs to a breakdown; add --breakdown, such as --breakdown Gender")
+    if referral is not None and provider is None:
+        raise UsageError("A referral id means something only at its provider; add --provider ODS")
+    held = evidence if evidence is not None else flows.evidence_in_force(settings.load(config or Path()), period)
+    if measure is not None:
+        found = flows.explain_measure(held, period, measure, provider=provider, breakdown=breakdown, level=level)
+    else:
+        found = flows.explain_referral(held, period, provider or "", referral or "")
+    found = tracing.only(found, only)
+    click.echo("This output holds patient identifiers: keep it in the restricted zone", err=True)
+    if out is not None:
+        tracing.write(found, out)
+        click.echo(f"{found.rows.num_rows:,} rows in {out}")
+    elif as_json:
+        click.echo(tracing.as_json(found), nl=False)
+    else:
+        for line in tracing.lines(found, limit, by_measure=measure is None):
+            click.echo(line)
 
 
 @ips.command("explain-reject")

@@ -19,6 +19,7 @@ from typing import Any
 from ips_pipeline import measures, quality, reports, settings
 from ips_pipeline.errors import InputError, PublishError, RetryableError, SubmissionRejected, UsageError
 from ips_pipeline.measures import computation, registry
+from ips_pipeline.measures import explain as tracing
 from ips_pipeline.mhsds import standard
 from ips_pipeline.quality import explain, rulebook
 from ips_pipeline.quality import validate as validation
@@ -302,11 +303,31 @@ def _write_reports(checked: Sequence[Checked], verdicts: Sequence[Verdict], edit
     )
 
 
-def measure_folders(submissions: Path, reference: Path, period: str, status: str, out: Path) -> dict[str, Any]:
+def explain_measure(
+    held: Path, period: str, measure_id: str, *, provider: str | None = None, breakdown: str | None = None, level: str | None = None
+) -> tracing.Explained:
+    """What counted in a measure of a month, what came near, and why; ``held`` is the evidence. See ``measures.explain``."""
+    return tracing.explain_measure(held, computation.window(period), measure_id, provider=provider, breakdown=breakdown, level=level)
+
+
+def explain_referral(held: Path, period: str, provider: str, referral: str) -> tracing.Explained:
+    """Which measures of a release a referral touches, in or out and why; ``held`` is the evidence. See ``measures.explain``."""
+    return tracing.explain_referral(held, computation.window(period), provider, referral)
+
+
+def evidence_in_force(site: Site, period: str) -> Path:
+    """The folder of evidence that the release in force for a month was counted from; InputError when there is none."""
+    held = stages.current(site.evidence(period))
+    if held is None:
+        raise InputError(f"No evidence of {period} is in force; run that month first")
+    return held.path / "evidence"
+
+
+def measure_folders(submissions: Path, reference: Path, period: str, status: str, out: Path, *, evidence: Path | None = None) -> dict[str, Any]:
     """Compute every measure over all provider-months under a folder, each taken as accepted; see ``measures.computation``."""
     if not reference.is_dir():
         raise InputError(f"The reference folder {reference} does not exist; give the folder that holds geography.csv and the other lists")
-    return computation.compute(discover(submissions, last=period), reference, period, status, out)
+    return computation.compute(discover(submissions, last=period), reference, period, status, out, evidence=evidence)
 
 
 def _targets(folders: Sequence[Path], out: Path) -> list[Path]:

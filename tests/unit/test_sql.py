@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ips_pipeline.measures import computation, reference, registry
+from ips_pipeline.measures import computation, explain, reference, registry
 from ips_pipeline.store import completeness, steps
 
 FILES = sorted(path for path in steps.root().rglob("*.sql"))
@@ -20,6 +20,9 @@ STEPS = (
     *computation.FAMILIES,
     *computation.PUBLISH,
     completeness.STEP,
+    *explain.UNIT_STEPS.values(),
+    *explain.OTHER_STEPS,
+    *explain.STEPS,
 )
 
 
