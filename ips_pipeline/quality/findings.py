@@ -209,7 +209,6 @@ def _file_findings(connection: Connection, rules: RuleSet, submissions: int) -> 
     """Findings about the file itself, as row 0: an empty mandatory table, a bad header, another period, nothing left."""
     standard = rules.standard
     every = f"(SELECT unnest(range(1, {submissions + 1}))::INTEGER AS submission)"
-    header = standard.table("MHS000")
     for rule in rules.file:
         table = standard.table(rule.table)
         name = identifier(table.name)
@@ -220,7 +219,7 @@ def _file_findings(connection: Connection, rules: RuleSet, submissions: int) -> 
             because = ", ".join(text_literal(code) for code in rule.arguments["because"])
             condition = f"submission IN (SELECT submission FROM findings WHERE code IN ({because}))"
         elif rule.kind == "header_invalid":
-            condition = f"submission IN (SELECT submission FROM rejected WHERE table_name = {text_literal(header.name)})"
+            condition = f"submission IN (SELECT submission FROM rejected WHERE table_name = {text_literal(table.name)})"
         elif rule.kind == "nothing_left":
             condition = (
                 f"submission IN (SELECT submission FROM {name}) AND submission NOT IN (SELECT submission FROM {identifier(table.name + ' valid')})"
@@ -269,10 +268,11 @@ def _load_lists(connection: Connection, reference: Path, standard: Standard) -> 
         start = "TRY_CAST(live_from AS DATE)" if "live_from" in held else "NULL"
         end = "TRY_CAST(live_to AS DATE)" if "live_to" in held else "NULL"
         value = f"upper(replace({identifier(code)}, ' ', ''))" if name == "postcodes" else identifier(code)
+        place = ", LADistrictAuth" if name == "postcodes" and "LADistrictAuth" in held else ""
         connection.execute(
             f"CREATE TABLE {name} AS SELECT {value} AS code, coalesce({start}, DATE '0001-01-01') AS live_from,"
-            f" coalesce({end}, DATE '9999-12-31') AS live_to FROM read_csv({text_literal(str(path.resolve()))}, header = true, all_varchar = true,"
-            " delim = ',', quote = '\"', escape = '\"') WHERE code IS NOT NULL"
+            f" coalesce({end}, DATE '9999-12-31') AS live_to{place} FROM read_csv({text_literal(str(path.resolve()))}, header = true,"
+            " all_varchar = true, delim = ',', quote = '\"', escape = '\"') WHERE code IS NOT NULL"
         )
         found.append(name)
     tools = standard.code_rows("CodedAssToolType")

@@ -9,12 +9,14 @@ from typing import Any
 
 from ips_pipeline.errors import InputError
 from ips_pipeline.mhsds.standard import Edition, Standard, load
-from ips_pipeline.quality import findings, portal
+from ips_pipeline.quality import checks, findings, portal
+from ips_pipeline.quality.checks import History, LocalCheck
 from ips_pipeline.quality.findings import Portal, RuleSet
 from ips_pipeline.quality.gate import run as run_gate
 from ips_pipeline.store import completeness, steps
 from ips_pipeline.store.duck import Connection, create_table, identifier, session, text_literal
 from ips_pipeline.store.folders import ROW_COLUMN
+from ips_pipeline.store.groups import STANDARD
 
 #: Look-up lists of the reference folder that the rules read.
 LISTS = ("organisations", "schools", "postcodes")
@@ -26,7 +28,10 @@ _BATCH_BYTES = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of one submission; counts only. ``file_codes`` reject it as a file; ``gate`` is the recorded verdict, if asked for."""
+    """The outcome of one submission; counts only. ``file_codes`` reject it as a file; ``gate`` is the recorded verdict, if asked for.
+
+    ``findings`` are the portal's, ``checks`` those of the checks beyond the portal.
+    """
 
     folder: Path
     out: Path
@@ -35,6 +40,7 @@ class Verdict:
     rows_rejected: int
     findings: int
     not_evaluated: Mapping[str, str]
+    checks: int = 0
     gate: str | None = None
 
     def facts(self) -> dict[str, Any]:
@@ -45,6 +51,7 @@ class Verdict:
             "rows_rejected": self.rows_rejected,
             "findings": self.findings,
             "not_evaluated": dict(self.not_evaluated),
+            "checks": self.checks,
             "gate": self.gate,
         }
 
@@ -63,6 +70,8 @@ def validate(
     edition: Edition = "published",
     accepted: bool = False,
     gate: bool = False,
+    history: History | None = None,
+    local: Sequence[LocalCheck] = (),
     temporary: Path | None = None,
     memory_limit: str | None = None,
 ) -> list[Verdict]:
@@ -70,10 +79,12 @@ def validate(
 
     ``findings.csv``: table, row, code, level; one line per rule that a row fails, row 0 for the file itself.
     ``rejected_rows.csv``: table, row; every row that would not be loaded, after the cascade. ``completeness.csv``: per field that
-    matters for IPS how many values are valid, other, defaulted, invalid and missing (``sql/quality/vodim.sql``). With ``accepted`` the rows that
-    would be loaded are written to ``accepted/<table>.parquet`` in the same layout, with the submitted row number, unless the
-    file is rejected. With ``gate`` Great Expectations runs the suites too and its result is written to ``gate.json``. Raises
-    InputError when a folder or a file cannot be read, and IpsError when the gate differs from the findings.
+    matters for IPS how many values are valid, other, defaulted, invalid and missing (``sql/quality/vodim.sql``). ``checks.csv`` and
+    ``checks.json``: what the checks beyond the portal find, ``local`` ones among them; ``history`` are the providers' earlier
+    months, with which a submission is compared. With ``accepted`` the rows that would be loaded are written to
+    ``accepted/<table>.parquet`` in the same layout, with the submitted row number, unless the file is rejected. With ``gate``
+    Great Expectations runs the suites too and its result is written to ``gate.json``. Raises InputError when a folder or a file
+    cannot be read, and IpsError when the gate differs from the findings.
     """
     for folder in submissions:
         if not folder.is_dir():
@@ -84,7 +95,7 @@ def validate(
         folders, targets = submissions[start:stop], outs[start:stop]
         for target in targets:
             target.mkdir(parents=True, exist_ok=True, mode=0o700)
-        readable = [*folders, reference] if reference.is_dir() else list(folders)
+        readable = [*folders, STANDARD, *(history or {}).values(), *([reference] if reference.is_dir() else [])]
         with session(read=readable, write=targets, temporary=temporary, memory_limit=memory_limit) as connection:
             lists = findings.load(connection, folders, portals[start:stop], reference, standard)
             rules = findings.rule_set(standard, edition, lists)
@@ -93,9 +104,11 @@ def validate(
             portal.write(connection, rules, targets)
             completeness.prepare(connection, standard, macros=False)
             steps.run(connection, [completeness.STEP], {})
+            outcomes = checks.evaluate(connection, portals[start:stop], reference, lists, history, local)
             gated = run_gate(connection, rules, len(folders)) if gate else []
             for number, (folder, target) in enumerate(zip(folders, targets, strict=True), 1):
-                verdict = _write(connection, rules, number, folder, target)
+                verdict = replace(_write(connection, rules, number, folder, target), checks=outcomes[number - 1].found)
+                checks.write(connection, number, outcomes[number - 1], target)
                 if gated:
                     gated[number - 1].write_json(target / "gate.json")
                     verdict = replace(verdict, gate=gated[number - 1].verdict)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ips_pipeline.measures import computation, explain, reference, registry
+from ips_pipeline.measures import computation, difference, explain, reference, registry
+from ips_pipeline.quality import checks
 from ips_pipeline.store import completeness, steps
 
 FILES = sorted(path for path in steps.root().rglob("*.sql"))
@@ -23,7 +24,10 @@ STEPS = (
     *explain.UNIT_STEPS.values(),
     *explain.OTHER_STEPS,
     *explain.STEPS,
+    *difference.STEPS,
 )
+CHECKS = (*checks.SHARED, *(check.step for check in checks.registry().checks))
+DECLARED = {*computation.variables("2026-08", "Performance"), *checks.registry().thresholds}
 
 
 def body(path: Path) -> str:
@@ -36,8 +40,10 @@ def step_of(path: Path) -> str:
 
 
 def test_every_file_is_a_step_and_every_step_a_file() -> None:
-    assert sorted(STEPS) == [step_of(path) for path in FILES]
-    assert len({step.rpartition("/")[2] for step in STEPS}) == len(STEPS), "two steps make a table of one name"
+    assert sorted((*STEPS, *CHECKS)) == [step_of(path) for path in FILES]
+    for steps_of_one_run in (STEPS, (*checks.DERIVE, *CHECKS)):
+        names = {step.rpartition("/")[2] for step in steps_of_one_run}
+        assert len(names) == len(steps_of_one_run), "two steps make a table of one name"
 
 
 @pytest.mark.parametrize("path", FILES, ids=step_of)
@@ -53,13 +59,12 @@ def test_form(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=step_of)
 def test_variables_are_declared(path: Path) -> None:
-    declared = computation.variables("2026-08", "Performance")
-    assert steps.variables(path.read_text(encoding="utf-8")) <= declared.keys()
+    assert steps.variables(path.read_text(encoding="utf-8")) <= DECLARED
 
 
 def test_no_variable_is_declared_in_vain() -> None:
     used = frozenset[str]().union(*(steps.variables(path.read_text(encoding="utf-8")) for path in FILES))
-    assert used == computation.variables("2026-08", "Performance").keys()
+    assert used == DECLARED
 
 
 def test_no_code_of_the_standard_is_bare() -> None:

@@ -1,0 +1,17 @@
+-- Employment statuses of people with an IPS referral that are no national code.
+-- Grain: one row per row found. Keys: submission, file, table_name, row.
+SELECT
+    employment.submission,
+    employment.submission AS file,
+    'MHS004EmpStatus' AS table_name,
+    employment.row
+FROM MHS004EmpStatus AS employment
+SEMI JOIN current_submission ON current_submission.submission = employment.submission
+SEMI JOIN person
+    ON person.submission = employment.submission
+    AND person.LocalPatientID = employment.LocalPatientID
+    AND person.ips
+ANTI JOIN national_code
+    ON national_code.list = 'EmployStatus'
+    AND national_code.code = employment.EmployStatus
+WHERE employment.EmployStatus IS NOT NULL

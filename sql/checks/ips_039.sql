@@ -1,0 +1,9 @@
+-- Far more, or far fewer, direct IPS contacts than in the provider's own earlier months.
+-- Grain: one row per row found. Keys: submission, file, table_name, row.
+SELECT
+    submission,
+    submission AS file,
+    table_name,
+    0 AS row
+FROM unusual_volume
+WHERE what = 'IPS' AND table_name = 'MHS201CareContact'
