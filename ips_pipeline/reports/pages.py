@@ -41,6 +41,14 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
+def percent(part: int, whole: int) -> str:
+    """A share in per cent to one decimal place; what is not quite all never reads as all, nor what is not quite nothing as nothing."""
+    if not whole:
+        return ""
+    tenths = min(max(round(1000 * part / whole), 1 if part else 0), 1000 if part == whole else 999)
+    return f"{tenths / 10:g}%"
+
+
 def size(count: int) -> str:
     """The size of a file in the largest unit that leaves a number of at least one."""
     for unit, base in (("MB", 1_000_000), ("kB", 1_000)):
@@ -120,7 +128,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("ips_pipeline.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(day=day, month=month, short_month=short_month, number=number, size=size)
+    environment.filters.update(day=day, month=month, short_month=short_month, number=number, percent=percent, size=size)
     environment.globals.update(plural=plural)
     return environment
 
