@@ -96,7 +96,10 @@ class Standard:
 
     def table(self, name: str) -> Table:
         """A table by its id (MHS001) or its file name (MHS001MPI); KeyError when unknown."""
-        return self.tables[name[:6]]
+        found = self.tables.get(name[:6]) or next((table for table in self.tables.values() if table.name == name), None)
+        if found is None:
+            raise KeyError(f"version {self.version} has no table {name}")
+        return found
 
     def rules(self) -> Iterator[Rule]:
         """Every rule: of the file, of each field, of each table."""

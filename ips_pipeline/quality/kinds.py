@@ -317,14 +317,15 @@ class EqualsHeader(Kind):
 
 class Condition(Kind):
     def bad(self, rule: Rule, judged: Judged) -> str:
-        return " AND ".join(self._state(judged.column(element), state) for element, state in rule.arguments["bad_when"].items())
+        return " AND ".join(self.state(judged.column(element), state) for element, state in rule.arguments["bad_when"].items())
 
     def sentence(self, rule: Rule) -> str:
-        parts = [f"{element} {self._words(state)}" for element, state in rule.arguments["bad_when"].items()]
+        parts = [f"{element} {self.words(state)}" for element, state in rule.arguments["bad_when"].items()]
         return f"It is not allowed that {' and '.join(parts)}."
 
     @staticmethod
-    def _state(column: str, state: str | Sequence[str] | Mapping[str, Sequence[str]]) -> str:
+    def state(column: str, state: str | Sequence[str] | Mapping[str, Sequence[str]]) -> str:
+        """SQL that is TRUE where the column is in that state."""
         if state == "missing":
             return f"{column} IS NULL"
         if state == "given":
@@ -335,7 +336,8 @@ class Condition(Kind):
         return f"coalesce({column} IN {_sql_list(codes)}, {'true' if 'missing' in state else 'false'})"
 
     @staticmethod
-    def _words(state: str | Sequence[str] | Mapping[str, Sequence[str]]) -> str:
+    def words(state: str | Sequence[str] | Mapping[str, Sequence[str]]) -> str:
+        """The state in words, after the name of the element."""
         if isinstance(state, str):
             return "is blank" if state == "missing" else "is filled in"
         if isinstance(state, Mapping):
@@ -595,6 +597,127 @@ class RejectAll(Kind):
         return f"The portal rejects every row of {rule.table}: do not submit this table."
 
 
+class CalendarDate(Kind):
+    """A whole date, yyyy-mm-dd, as local records write it; the national date rule also takes a year alone."""
+
+    def bad(self, rule: Rule, judged: Judged) -> str:
+        column = judged.column(_name(rule))
+        real = f"regexp_full_match({column}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') AND TRY_CAST({column} AS DATE) >= DATE '1890-01-01'"
+        return f"({column} IS NOT NULL AND NOT coalesce({real}, false))"
+
+    def sentence(self, rule: Rule) -> str:
+        return f"{_name(rule)} must be a real date."
+
+    def examples(self, rule: Rule, judged: Judged) -> Examples:
+        return Examples(good=(None, "2026-02-28"), bad=("2026-02-30", "2026", "soon", "1066-10-14", "2026-02-28T10:00:00"))
+
+
+class Number(Kind):
+    """A number without sign within ``lowest`` and ``highest``, with ``places`` decimals at most."""
+
+    def bad(self, rule: Rule, judged: Judged) -> str:
+        column, about = judged.column(_name(rule)), rule.arguments
+        decimals = f"([.][0-9]{{1,{about['places']}}})?" if about["places"] else ""
+        within = f"TRY_CAST({column} AS DECIMAL(18, 4)) BETWEEN {about['lowest']} AND {about['highest']}"
+        return f"({column} IS NOT NULL AND NOT coalesce(regexp_full_match({column}, '[0-9]{{1,12}}{decimals}') AND {within}, false))"
+
+    def sentence(self, rule: Rule) -> str:
+        what = f"a number with at most {rule.arguments['places']} decimals" if rule.arguments["places"] else "a whole number"
+        return f"{_name(rule)} must be {what} from {rule.arguments['lowest']} to {rule.arguments['highest']}."
+
+    def examples(self, rule: Rule, judged: Judged) -> Examples:
+        low, high = str(rule.arguments["lowest"]), str(rule.arguments["highest"])
+        return Examples(good=(None, low, high), bad=("-1", "x", f"{high}9", "1,5", ""))
+
+
+class Monday(Kind):
+    def bad(self, rule: Rule, judged: Judged) -> str:
+        return f"coalesce(isodow(TRY_CAST({judged.column(_name(rule))} AS DATE)) <> 1, false)"
+
+    def sentence(self, rule: Rule) -> str:
+        return f"{_name(rule)} must be a Monday."
+
+    def examples(self, rule: Rule, judged: Judged) -> Examples:
+        return Examples(good=(None, "2026-08-03"), bad=("2026-08-04", "2026-08-02"))
+
+
+class KnownReferral(Kind):
+    """The referral is one that the provider returned in the MHSDS."""
+
+    reads_other_rows = True
+    needs_list = "known_referral"
+
+    def bad(self, rule: Rule, judged: Judged) -> str:
+        column = judged.column(_name(rule))
+        return (
+            f"({column} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM known_referral AS known"
+            f' WHERE known.provider = judged."OrgIDProvider" AND known."ServiceRequestID" = {column}))'
+        )
+
+    def sentence(self, rule: Rule) -> str:
+        return f"{_name(rule)} should be a referral that the provider returns in the MHSDS."
+
+
+class _Related(Kind):
+    """Base of the kinds that look at rows of another table with the same key, as submitted."""
+
+    reads_other_rows = True
+
+    @staticmethod
+    def _rows(rule: Rule, judged: Judged) -> str:
+        keys = rule.arguments.get("keys") or [rule.arguments["key"]]
+        same = " AND ".join(f"related.{identifier(key)} = judged.{identifier(key)}" for key in keys)
+        name = identifier(judged.standard.table(rule.arguments["parent"]).name)
+        return f"SELECT 1 FROM {name} AS related WHERE related.submission = judged.submission AND {same}"
+
+
+class RelatedRow(_Related):
+    """There is a row with the same keys, where all of them are given."""
+
+    def bad(self, rule: Rule, judged: Judged) -> str:
+        given = " AND ".join(f"judged.{identifier(key)} IS NOT NULL" for key in rule.arguments["keys"])
+        return f"({given} AND NOT EXISTS ({self._rows(rule, judged)}))"
+
+    def sentence(self, rule: Rule) -> str:
+        return f"There must be a row of {rule.arguments['parent']} with the same {' + '.join(rule.arguments['keys'])}."
+
+
+class ConflictsWithRelated(_Related):
+    """A row ``when`` something holds must not belong to a ``related`` row of which something holds, or begin ``before`` a date of it."""
+
+    def bad(self, rule: Rule, judged: Judged) -> str:
+        about = rule.arguments
+        own = [Condition.state(judged.column(element), state) for element, state in about["when"].items()]
+        theirs = [Condition.state(f"related.{identifier(element)}", state) for element, state in about["related"].items()]
+        before = [
+            f"coalesce(TRY_CAST({judged.column(element)} AS DATE) < TRY_CAST(related.{identifier(other)} AS DATE), false)"
+            for element, other in about.get("before", {}).items()
+        ]
+        return " AND ".join([*own, f"EXISTS ({' AND '.join([self._rows(rule, judged), *theirs, *before])})"])
+
+    def sentence(self, rule: Rule) -> str:
+        about = rule.arguments
+        own = [f"{element} {Condition.words(state)}" for element, state in about["when"].items()]
+        theirs = [f"{element} of the {about['key']} {Condition.words(state)}" for element, state in about["related"].items()]
+        before = [f"{element} is before {other} of the {about['key']}" for element, other in about.get("before", {}).items()]
+        return f"It is not allowed that {' and '.join([*own, *theirs, *before])}."
+
+
+class WithinRelated(_Related):
+    """A date lies within one of the spans of the rows with the same key; an open end is unbounded. Passes where there is no such row."""
+
+    def bad(self, rule: Rule, judged: Judged) -> str:
+        about = rule.arguments
+        day = f"TRY_CAST({judged.column(about['date'])} AS DATE)"
+        start, end = (f"TRY_CAST(related.{identifier(about[side])} AS DATE)" for side in ("start", "end"))
+        rows = self._rows(rule, judged)
+        return f"({day} IS NOT NULL AND EXISTS ({rows}) AND NOT EXISTS ({rows} AND {day} BETWEEN {start} AND coalesce({end}, DATE '9999-12-31')))"
+
+    def sentence(self, rule: Rule) -> str:
+        about = rule.arguments
+        return f"{about['date']} should lie between {about['start']} and {about['end']} of the {about['key']}."
+
+
 KINDS: Mapping[str, Kind] = {
     "not_blank": NotBlank(),
     "length": Length(),
@@ -627,6 +750,13 @@ KINDS: Mapping[str, Kind] = {
     "gp_continuity": GpContinuity(),
     "parent_exists": ParentExists(),
     "reject_all": RejectAll(),
+    "calendar_date": CalendarDate(),
+    "number": Number(),
+    "monday": Monday(),
+    "known_referral": KnownReferral(),
+    "related_row": RelatedRow(),
+    "conflicts_with_related": ConflictsWithRelated(),
+    "within_related": WithinRelated(),
 }
 
 
