@@ -228,6 +228,35 @@ def explain(
             click.echo(line)
 
 
+@ips.command()
+@click.argument("was")
+@click.argument("now")
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The site's SITE.toml, to name releases by month or identity.")
+@click.option(
+    "--measure",
+    "wanted",
+    multiple=True,
+    metavar="ID",
+    help="Compare the records of this measure (may be repeated).  [default: all but the dashboard's]",
+)
+@click.option("--out", type=_FOLDER, help="Where the rows go: values, records with their reasons (restricted), and a summary without identifiers.")
+def diff(was: str, now: str, config: Path | None, wanted: tuple[str, ...], out: Path | None) -> None:
+    """Compare two releases: WAS and NOW are folders with evidence, months of the site, or identities. For the restricted zone only."""
+    from ips_pipeline import flows, settings
+
+    found = flows.compare_releases(settings.load(config) if config else None, was, now, out, wanted)
+    for note in found["made_from"]:
+        click.echo(note)
+    for line in found["summary"]:
+        click.echo(f"{line['measure_id']}, {line['months']} months: {line['units']:,} {line['change']} ({line['difference']:+,}): {line['cause']}")
+    differing = Counter(found["values"]["measure_id"].to_pylist())
+    click.echo(
+        f"{found['values'].num_rows:,} values of {len(differing)} measures differ" + (f"; rows in {out}" if out else "; see them with --out DIR")
+    )
+    if out is not None:
+        click.echo("unit_change names patients' records: keep it in the restricted zone", err=True)
+
+
 @ips.command("explain-reject")
 @click.argument("folder", type=_FOLDER, metavar="DIR")
 @click.argument("table")

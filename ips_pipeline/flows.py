@@ -18,7 +18,7 @@ from typing import Any
 
 from ips_pipeline import measures, quality, reports, settings
 from ips_pipeline.errors import InputError, PublishError, RetryableError, SubmissionRejected, UsageError
-from ips_pipeline.measures import computation, registry
+from ips_pipeline.measures import computation, difference, registry
 from ips_pipeline.measures import explain as tracing
 from ips_pipeline.mhsds import standard
 from ips_pipeline.quality import explain, rulebook
@@ -321,6 +321,27 @@ def evidence_in_force(site: Site, period: str) -> Path:
     if held is None:
         raise InputError(f"No evidence of {period} is in force; run that month first")
     return held.path / "evidence"
+
+
+def compare_releases(site: Site | None, was: str, now: str, out: Path | None, measures: Sequence[str] = ()) -> dict[str, Any]:
+    """Compare two releases, each a folder, or of the site a month (its release in force) or an identity; see ``measures.difference``."""
+    sides = [difference.open_release(_release_folder(site, name)) for name in (was, now)]
+    return difference.compare(sides[0], sides[1], out, measures=measures, temporary=site.temporary if site else None)
+
+
+def _release_folder(site: Site | None, name: str) -> Path:
+    """The restricted folder of a release; UsageError when nothing has that name."""
+    if Path(name).is_dir():
+        return Path(name)
+    if site is None:
+        raise UsageError(f"{name} is not a folder; give one, or add --config SITE.toml to name a release by its month or identity")
+    if settings.PERIOD.fullmatch(name):
+        return evidence_in_force(site, name).parent
+    home = site.restricted / "evidence"
+    found = [path for path in sorted(home.glob(f"*/{name}*")) if path.is_dir()] if name.isalnum() else []
+    if len(found) != 1:
+        raise UsageError(f"{'No release' if not found else 'More than one release'} has the identity {name[:20]}; see {home}")
+    return found[0]
 
 
 def measure_folders(submissions: Path, reference: Path, period: str, status: str, out: Path, *, evidence: Path | None = None) -> dict[str, Any]:

@@ -104,25 +104,40 @@ def explain_referral(evidence: Path, period: tuple[date, date], provider: str, r
     ``referral`` is the provider's own id (ServiceRequestID). People and jobs counted by way of the referral are found where the
     evidence names it. Raises UsageError when no evidence names the referral, InputError for evidence that cannot be read.
     """
-    known = registry.load()
-    named = provider + referral
-    tables = []
-    for family in known.families:
-        members = [measure for measure in known.measures if measure.family == family]
-        if not any(_file(evidence, measure).is_file() for measure in members):
-            continue
-        for times in (False, True):
-            asked = [measure for measure in members if _timed(measure) is times and _file(evidence, measure).is_file()]
-            for measure, group in _held_together(asked):
-                with _session(evidence, period, temporary) as connection:
-                    _hold(connection, evidence, measure, referral=named)
-                    _ask(connection, None, None, None, None, group)
-                    steps.run(connection, STEPS, {})
-                    tables.append(_read(connection, "SELECT * FROM explained").rows)
-    rows = pa.concat_tables(tables) if tables else None
-    if rows is None or rows.num_rows == 0:
+    rows = _over_families(evidence, period, registry.load().measures, temporary, referral=provider + referral)
+    if rows.num_rows == 0:
         raise UsageError(f"No evidence of this release names that referral of {provider}; check the id and the provider, or choose another period")
-    return Explained(rows, [])
+    return Explained(rows.drop_columns(["providers", "UniqMonthID"]), [])
+
+
+def explain_all(evidence: Path, period: tuple[date, date], measures: Sequence[Measure], *, temporary: Path | None = None) -> pa.Table:
+    """What counted or came near in the measures, in the reporting period: the columns of ``explained.sql``.
+
+    A family whose evidence is not there is left out. Raises InputError for evidence that cannot be read.
+    """
+    return _over_families(evidence, period, measures, temporary)
+
+
+def _over_families(
+    evidence: Path, period: tuple[date, date], measures: Sequence[Measure], temporary: Path | None, referral: str | None = None
+) -> pa.Table:
+    """Ask each family in turn; of one referral over all periods, or of everything in the reporting period."""
+    tables = []
+    asked = [measure for measure in measures if _file(evidence, measure).is_file()]
+    for group in _groups(asked):
+        with _session(evidence, period, temporary) as connection:
+            _hold(connection, evidence, group[0], referral=referral)
+            # A measure that is newer than the evidence has nothing to say.
+            held = _held_columns(connection)
+            members = [measure for measure in group if _numerator(measure) in held]
+            if not members:
+                continue
+            _ask(connection, None if referral else period[1], None, None, None, members)
+            steps.run(connection, STEPS, {})
+            tables.append(connection.sql("FROM explained ORDER BY measure_id, period_end, period_start, unit").to_arrow_table())
+    if not tables:
+        raise InputError(f"{evidence} holds no evidence of any measure; run the month again with this version")
+    return pa.concat_tables(tables, promote_options="permissive")
 
 
 def only(explained: Explained, which: str | None) -> Explained:
@@ -200,13 +215,12 @@ def _file(evidence: Path, measure: Measure) -> Path:
     return evidence / f"{measure.family}{'_time' if _timed(measure) else ''}.parquet"
 
 
-def _held_together(measures: Sequence[Measure]) -> Iterator[tuple[Measure, list[Measure]]]:
-    """Measures that one reading of the evidence answers: all of a family, but each time by itself."""
-    if measures and not _timed(measures[0]):
-        yield measures[0], list(measures)
-    else:
-        for measure in measures:
-            yield measure, [measure]
+def _groups(measures: Sequence[Measure]) -> list[list[Measure]]:
+    """Measures that one reading of the evidence answers: those of a family together, each time to an event by itself."""
+    groups: dict[tuple[str, str], list[Measure]] = {}
+    for measure in measures:
+        groups.setdefault((measure.family, measure.numerator if _timed(measure) else ""), []).append(measure)
+    return list(groups.values())
 
 
 @contextmanager
@@ -247,8 +261,8 @@ def _ask(
         " CAST(? AS VARCHAR) AS level",
         [last_day, provider, breakdown, level],
     )
-    held = {row[0] for row in connection.execute("DESCRIBE unit_row").fetchall()}
-    numerators = ["n_happened" if _timed(measure) else quantity(measure.numerator) for measure in measures]
+    held = _held_columns(connection)
+    numerators = [_numerator(measure) for measure in measures]
     if missing := [measure.id for measure, numerator in zip(measures, numerators, strict=True) if numerator not in held]:
         raise InputError(f"The evidence does not hold what {missing[0]} counts; run the month again with this version")
     # A denominator that comes from reference data, such as a population, has no records behind it.
@@ -267,6 +281,15 @@ def _ask(
     duck.create_table(connection, "shown_breakdown", {"breakdown": list(named), "name": list(named.values())})
 
 
+def _numerator(measure: Measure) -> str:
+    """The column that says how much of a measure a row of evidence is."""
+    return "n_happened" if _timed(measure) else quantity(measure.numerator)
+
+
+def _held_columns(connection: duck.Connection) -> frozenset[str]:
+    return frozenset(row[0] for row in connection.execute("DESCRIBE unit_row").fetchall())
+
+
 def _column(breakdown: str) -> str:
     return breakdown if breakdown.startswith("by_") else f"by_{breakdown}"
 
@@ -281,7 +304,7 @@ def _check_provider(connection: duck.Connection, provider: str) -> None:
 
 def _read(connection: duck.Connection, query: str) -> Explained:
     rows = connection.sql(
-        f"SELECT * REPLACE (array_to_string(levels, '; ') AS levels) FROM ({query})"
+        f"SELECT * EXCLUDE (providers, UniqMonthID) REPLACE (array_to_string(levels, '; ') AS levels) FROM ({query})"
         " ORDER BY measure_id, period_end, verdict, reason NULLS FIRST, unit, numerator, denominator"
     ).to_arrow_table()
     summary = connection.sql(

@@ -11,6 +11,7 @@ WITH fact AS (
 SELECT
     entry,
     max(said) FILTER (name = 'reason') AS reason,
+    max(TRY_CAST(said AS INTEGER)) FILTER (name = 'UniqMonthID') AS UniqMonthID,
     string_agg(name || ' ' || said, '; ' ORDER BY name) FILTER (name <> 'reason') AS facts
 FROM fact
 GROUP BY entry

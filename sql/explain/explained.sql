@@ -33,6 +33,8 @@ measured AS (
         max(numerator.amount) AS numerator,
         max(denominator.amount) AS denominator,
         min(entry_fact.reason) AS reason,
+        list_sort(list_distinct(list(entry.by_provider))) AS providers,
+        min(entry_fact.UniqMonthID) AS UniqMonthID,
         list_sort(list_distinct(flatten(list(place.levels)))) AS levels,
         min(entry_fact.facts) AS facts
     FROM entry
@@ -73,6 +75,8 @@ SELECT
         WHEN verdict = 'not counted' AND denominator_name IS NOT NULL THEN 'meets neither the definition nor that of the denominator'
         WHEN verdict = 'not counted' THEN 'does not meet the definition of the measure'
     END AS reason,
+    providers,
+    UniqMonthID,
     levels,
     facts
 FROM judged

@@ -1,0 +1,48 @@
+-- Values of measures that differ between two releases, exactly as counted. What each release says of its own reporting period is compared;
+-- earlier months are compared with the same month.
+-- Grain: one row per measure, period, breakdown, level and level name. Keys: measure_id, period, breakdown, level, level_name.
+WITH was AS (
+    SELECT
+        value_was.*,
+        CASE
+            WHEN period_end = max(period_end) OVER () THEN printf('reporting period, %d months', date_diff('month', period_start, period_end) + 1)
+            ELSE strftime(period_start, '%Y-%m') || ' to ' || strftime(period_end, '%Y-%m')
+        END AS period
+    FROM value_was
+),
+now AS (
+    SELECT
+        value_now.*,
+        CASE
+            WHEN period_end = max(period_end) OVER () THEN printf('reporting period, %d months', date_diff('month', period_start, period_end) + 1)
+            ELSE strftime(period_start, '%Y-%m') || ' to ' || strftime(period_end, '%Y-%m')
+        END AS period
+    FROM value_now
+)
+SELECT
+    coalesce(now.family, was.family) AS family,
+    coalesce(now.measure_id, was.measure_id) AS measure_id,
+    coalesce(now.period, was.period) AS period,
+    coalesce(now.breakdown, was.breakdown) AS breakdown,
+    coalesce(now.level, was.level) AS level,
+    coalesce(now.level_name, was.level_name) AS level_name,
+    was.numerator AS was_numerator,
+    now.numerator AS now_numerator,
+    was.denominator AS was_denominator,
+    now.denominator AS now_denominator,
+    was.value AS was_value,
+    now.value AS now_value,
+    was.definition_version AS was_version,
+    now.definition_version AS now_version
+FROM was
+FULL JOIN now
+    ON now.measure_id = was.measure_id
+    AND now.period = was.period
+    AND now.breakdown = was.breakdown
+    AND now.level = was.level
+    AND coalesce(now.level_name, '') = coalesce(was.level_name, '')
+WHERE
+    was.numerator IS DISTINCT FROM now.numerator
+    OR was.denominator IS DISTINCT FROM now.denominator
+    OR was.value IS DISTINCT FROM now.value
+ORDER BY family, measure_id, period, breakdown, level, level_name
