@@ -21,7 +21,14 @@ ELEMENTS: Mapping[str, tuple[str, ...]] = {
     "MHS000Header": ("OrgIDProvider", "ReportingPeriodStartDate", "DateTimeDatSetCreate"),
     "MHS001MPI": ("LocalPatientID", "NHSNumber", "PersonBirthDate", "Postcode", "Gender", "GenderIDCode", "EthnicCategory"),
     "MHS002GP": ("LocalPatientID", "GMPReg", "EndDateGMPRegistration"),
-    "MHS004EmpStatus": ("LocalPatientID", "EmployStatus", "EmployStatusRecDate", "WeekHoursWorked", "EmployStatusStartDate"),
+    "MHS004EmpStatus": (
+        "LocalPatientID",
+        "EmployStatus",
+        "EmployStatusRecDate",
+        "WeekHoursWorked",
+        "EmployStatusStartDate",
+        "EmployStatusEndDate",
+    ),
     "MHS101Referral": (
         "ServiceRequestID",
         "LocalPatientID",
@@ -33,6 +40,7 @@ ELEMENTS: Mapping[str, tuple[str, ...]] = {
     "MHS102OtherServiceType": ("ServiceRequestID", "OtherCareProfTeamLocalID"),
     "MHS201CareContact": ("CareContactID", "ServiceRequestID", "CareContDate", "ConsMechanismMH", "AttendStatus"),
     "MHS202CareActivity": ("CareContactID", "Procedure"),
+    "MHS501HospProvSpell": ("HospProvSpellID", "ServiceRequestID", "StartDateHospProvSpell", "DischDateHospProvSpell"),
     "MHS902ServiceTeamDetails": ("CareProfTeamLocalID", "ServTeamTypeMH"),
 }
 
@@ -77,8 +85,22 @@ DASHBOARD = (
     "measures/dashboard_quantity",
     "measures/dashboard_evidence",
 )
+#: IPS referrals over all months, what became of their people, and the whole caseload: what the families of outcomes share.
+EPISODES = (
+    "measures/episode_contact",
+    "measures/referral_episode",
+    "measures/person_record",
+    "measures/employment_status",
+    "measures/employment_episode",
+    "measures/person_access",
+    "measures/hospital_spell",
+    "measures/pool",
+    "measures/caseload_provider",
+    "measures/caseload_person",
+)
 #: Evidence of our own measures, a table per family; ``publish/evidence`` puts them together.
 FAMILIES = ("measures/access",)
+OUTCOMES = ("measures/employment", "measures/waits", "measures/waits_time", "measures/health_use", "measures/fairness")
 PUBLISH = (
     "publish/evidence",
     "publish/evidence_count",
@@ -145,7 +167,7 @@ def compute(
         registry.as_tables(connection, held)
         _load_submissions(connection, chosen)
         steps.declare(connection, declared)
-        steps.run(connection, (*DERIVE, *RECORDS, *MHS116, *DASHBOARD, *FAMILIES, *PUBLISH), declared, views=VIEWS)
+        steps.run(connection, (*DERIVE, *RECORDS, *MHS116, *DASHBOARD, *EPISODES, *FAMILIES, *OUTCOMES, *PUBLISH), declared, views=VIEWS)
         files = _write(connection, period, status, out, evidence)
         return {
             "period": period,
@@ -214,7 +236,7 @@ def _write(connection: duck.Connection, period: str, status: str, out: Path, evi
     if evidence is not None:
         _copy(connection, "mhs116_evidence", evidence / "mhs116.parquet", "FORMAT parquet")
         _copy(connection, "dashboard_evidence", evidence / "dashboard.parquet", "FORMAT parquet", order="ALL")
-        for step in FAMILIES:
+        for step in (*FAMILIES, *OUTCOMES):
             family = step.rpartition("/")[2]
             _copy(connection, family, evidence / f"{family}.parquet", "FORMAT parquet", order="ALL")
     return sorted([*tables, "measures.parquet"])

@@ -10,4 +10,12 @@ SELECT
     COLUMNS('^n_')
 FROM (
     SELECT * FROM access
+    UNION ALL BY NAME
+    SELECT * FROM employment
+    UNION ALL BY NAME
+    SELECT * FROM waits
+    UNION ALL BY NAME
+    SELECT * FROM health_use
+    UNION ALL BY NAME
+    SELECT * FROM fairness
 )

@@ -12,3 +12,7 @@ SELECT
     CAST(NULL AS BOOLEAN) AS happened
 FROM evidence
 WHERE false
+
+UNION ALL BY NAME
+
+SELECT * FROM waits_time
