@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -148,9 +148,17 @@ def validate(
 @click.option("--status", default="Performance", show_default=True, type=click.Choice(["Provisional", "Performance", "Final", "Adhoc"]))
 @click.option("--out", type=_FOLDER, help="Where the measures go.")
 @click.option("--evidence", type=_FOLDER, help="Also keep the evidence here, for ips explain and ips diff; it names patients' records.")
+@click.option("--ips-records", type=click.Path(path_type=Path), help="Local IPS records: a folder or a workbook, or one of them per provider.")
 @click.pass_context
 def measures(
-    context: click.Context, submissions: Path | None, reference: Path | None, period: str | None, status: str, out: Path | None, evidence: Path | None
+    context: click.Context,
+    submissions: Path | None,
+    reference: Path | None,
+    period: str | None,
+    status: str,
+    out: Path | None,
+    evidence: Path | None,
+    ips_records: Path | None,
 ) -> None:
     """Compute every measure over all providers and months under a folder; or list the measures, or show one.
 
@@ -164,8 +172,10 @@ def measures(
         given = {"submissions": submissions, "reference": reference, "period": period, "out": out}
         lacking = next(option for option in context.command.params if option.name in given and given[option.name] is None)
         raise click.MissingParameter(ctx=context, param=lacking)
-    facts = flows.measure_folders(submissions, reference, period, status, out, evidence=evidence)
+    facts = flows.measure_folders(submissions, reference, period, status, out, evidence=evidence, ips_records=ips_records)
     click.echo(f"{facts['submissions']:,} submissions up to {period}: MHS116 for England is {facts['mhs116']:,}; files in {out}")
+    for provider, held in facts.get("ips_records", {}).items():
+        _say_records(provider, held)
     lacking_files = Counter(name for item in facts["not_evaluated"] for name in item["needs"])
     if lacking_files:
         click.echo(f"Not evaluated for want of reference files: {', '.join(sorted(lacking_files))}", err=True)
@@ -275,6 +285,38 @@ def explain_reject(folder: Path, table: str, row: int, reference: Path, provider
 
 
 @ips.group()
+def records() -> None:
+    """Local IPS records: what a service keeps beside the MHSDS (episodes, jobs, employer contacts, staff, funding)."""
+
+
+@records.command("validate")
+@click.argument("source", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--out", type=_FOLDER, required=True, help="Where the reports go; one folder per provider when DIR has several.")
+@click.option("--submissions", type=_FOLDER, help="Root of <provider>/<yyyy-mm> folders, to check that referrals named in the records exist there.")
+def records_validate(source: Path, out: Path, submissions: Path | None) -> None:
+    """Check local IPS records by their rules (IPSR-nnn) and say which rows would not count.
+
+    DIR is a folder with ips_episode.csv, ips_job.csv, …, an Excel workbook (.xlsx) with a sheet per table or a caseload sheet, or a folder
+    of those named by provider. OUT gets findings.csv and rejected_rows.csv (row numbers as in the sheet), summary.csv (what failed, in words)
+    and the rows that count, so it belongs in the restricted zone.
+    """
+    from ips_pipeline import flows
+
+    for provider, facts in flows.validate_records(source, out, submissions).items():
+        _say_records(provider, facts)
+    click.echo(f"Reports in {out}")
+
+
+def _say_records(provider: str, facts: dict[str, Any]) -> None:
+    """How many local records count, and what was not understood."""
+    count = facts["rows_given"] - facts["rows_rejected"]
+    name = f"{provider}: " if provider else ""
+    click.echo(f"{name}{count:,} of {facts['rows_given']:,} local IPS records count; {facts['findings']:,} findings")
+    for place, headings in facts["unread"].items():
+        click.echo(f"{name}not read: {place}{': columns ' + ', '.join(headings) if headings else ''}")
+
+
+@ips.group()
 def rules() -> None:
     """The rule book: every official code of MHSDS v6."""
 
@@ -355,6 +397,9 @@ def _say_outcomes(screen: Screen, summary: Summary) -> None:
         months = "1 month" if len(own) == 1 else f"{len(own)} months"
         same = "" if any(outcome["changed"] for outcome in own) else "; nothing has changed since the last run"
         screen.say(f"{provider}  {months} accepted: {submitted - refused:,} of {submitted:,} rows{same}")
+    for taken in summary.records:
+        count = taken["rows_given"] - taken["rows_rejected"]
+        screen.say(f"{taken['provider']}  {count:,} of {taken['rows_given']:,} local IPS records count")
     for rejection in summary.rejected:
         screen.say(rejection["message"])
 

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +23,7 @@ from ips_pipeline.measures import computation, difference, registry
 from ips_pipeline.measures import explain as tracing
 from ips_pipeline.mhsds import standard
 from ips_pipeline.quality import explain, rulebook
+from ips_pipeline.quality import records as record_rules
 from ips_pipeline.quality import validate as validation
 from ips_pipeline.quality.findings import Portal, period_days
 from ips_pipeline.quality.validate import Verdict
@@ -29,6 +31,7 @@ from ips_pipeline.reports.release import write_release_page
 from ips_pipeline.reports.validation import Checked, write_validation_reports
 from ips_pipeline.settings import Site, check_period
 from ips_pipeline.sources import madeup
+from ips_pipeline.sources import records as record_sources
 from ips_pipeline.sources.extract import extract as extract_month
 from ips_pipeline.store import stages, steps
 from ips_pipeline.store.folders import discover
@@ -42,6 +45,7 @@ class Summary:
 
     outcomes: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[dict[str, str]] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
     release: dict[str, Any] = field(default_factory=dict)
 
 
@@ -59,12 +63,65 @@ def validate(site: Site, provider: str, period: str) -> dict[str, Any]:
 
     Returns provider, period, findings and accepted (identities), rows_submitted, rows_accepted, rows_rejected, gate and changed.
     Raises InputError when nothing has landed, and SubmissionRejected when the submission is rejected as a file: its findings
-    are kept, and an earlier accepted return of the month stays in force, as at the portal.
+    are kept, and an earlier accepted return of the month stays in force, as at the portal. Local IPS records of the provider, where the
+    site names them, are taken after that.
     """
     (judged,) = _judge(site, provider, [period])
     if message := _refusal(provider, period, judged):
         raise SubmissionRejected(message)
-    return _accept(site, provider, period, judged)
+    outcome = _accept(site, provider, period, judged)
+    records = take_records(site, provider, period)
+    return {**outcome, "ips_records": records["records"], "changed": outcome["changed"] or records["changed"]} if records else outcome
+
+
+def take_records(site: Site, provider: str, period: str) -> dict[str, Any] | None:
+    """Bring in and judge a provider's local IPS records as they stand, for the measures of a month; None where the site names none.
+
+    Returns provider, period, records (identity), rows_given, rows_rejected, findings and changed. The content names the stage, so that the
+    same records change nothing. Raises InputError for records that cannot be read; those taken before stay in force.
+    """
+    source = site.provider(provider).ips_records
+    if source is None:
+        return None
+    first, last = period_days(period)
+    bind = {"period_start": date.fromisoformat(first), "period_end": date.fromisoformat(last), "provider": provider, "period": period}
+    returned = {key: stage for key, stage in _accepted(site, period).items() if key[0] == provider}
+    site.temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with TemporaryDirectory(prefix="records-", dir=site.temporary) as work:
+        landed = record_sources.land(source, provider, Path(work) / "landed", site=site, bind=bind)
+        inputs = {
+            "provider": provider,
+            "content": stages.tree_hash(Path(work) / "landed"),
+            "returned": {month: stage.identity for (_, month), stage in returned.items()},
+            "code": _code("quality", "mhsds"),
+        }
+
+        def build(folder: Path) -> Mapping[str, Any]:
+            (Path(work) / "view").mkdir(mode=0o700)
+            submissions = _as_submissions(returned, Path(work) / "view")
+            verdict = record_rules.validate(
+                Path(work) / "landed",
+                folder,
+                submissions=submissions,
+                temporary=site.temporary,
+                memory_limit=site.options.memory_limit,
+            )
+            shutil.move(Path(work) / "landed", folder / "landed")
+            return {
+                **verdict.facts(),
+                "tables": landed.rows,
+                "unread": {str(number): len(names) for number, names in enumerate(landed.unread.values())},
+            }
+
+        taken = stages.write(site.ips_records(provider, period), build, staging=site.staging, identity=stages.identity_of(inputs), inputs=inputs)
+    facts = taken.manifest["facts"]
+    return {
+        "provider": provider,
+        "period": period,
+        "records": taken.identity,
+        **{key: facts[key] for key in ("rows_given", "rows_rejected", "findings")},
+        "changed": taken.changed,
+    }
 
 
 def _judge(site: Site, provider: str, periods: Sequence[str]) -> list[stages.Stage]:
@@ -159,11 +216,13 @@ def measure(site: Site, period: str) -> dict[str, Any]:
     used = _accepted(site, period)
     if not used:
         raise InputError(f"No accepted month up to {period} is in force; extract and validate one first")
+    records = _records(site, period)
     inputs = {
         "accepted": {f"{provider}/{month}": stage.identity for (provider, month), stage in used.items()},
         "reference": stages.tree_hash(site.reference),
         "period": period,
         "status": site.status,
+        "ips_records": {provider: stage.identity for provider, stage in records.items()},
         "code": _code("measures", "reports", "mhsds", "sql"),
     }
     identity = stages.identity_of(inputs)
@@ -177,6 +236,7 @@ def measure(site: Site, period: str) -> dict[str, Any]:
                 period,
                 site.status,
                 folder / "release",
+                records=[stage.path / "accepted" for stage in records.values()],
                 evidence=folder / "evidence",
                 temporary=site.temporary,
                 memory_limit=site.options.memory_limit,
@@ -224,6 +284,10 @@ def run(
                 summary.rejected.append({"provider": provider, "period": month, "message": message})
             else:
                 summary.outcomes.append(_accept(site, provider, month, judged))
+        if site.provider(provider).ips_records is not None:
+            progress(f"{provider}  local IPS records")
+            taken = take_records(site, provider, period)
+            summary.records += [taken] if taken else []
     progress(f"England  measuring {period}")
     summary.release = measure(site, period)
     return summary
@@ -344,11 +408,28 @@ def _release_folder(site: Site | None, name: str) -> Path:
     return found[0]
 
 
-def measure_folders(submissions: Path, reference: Path, period: str, status: str, out: Path, *, evidence: Path | None = None) -> dict[str, Any]:
-    """Compute every measure over all provider-months under a folder, each taken as accepted; see ``measures.computation``."""
+def measure_folders(
+    submissions: Path, reference: Path, period: str, status: str, out: Path, *, evidence: Path | None = None, ips_records: Path | None = None
+) -> dict[str, Any]:
+    """Compute every measure over all provider-months under a folder, each taken as accepted; see ``measures.computation``.
+
+    ``ips_records`` are local IPS records (see ``sources.records.find``): they are judged first, what they break is written to
+    ``out``/ips_records, and only the rows that count are measured.
+    """
     if not reference.is_dir():
         raise InputError(f"The reference folder {reference} does not exist; give the folder that holds geography.csv and the other lists")
-    return computation.compute(discover(submissions, last=period), reference, period, status, out, evidence=evidence)
+    chosen = discover(submissions, last=period)
+    if ips_records is None:
+        return computation.compute(chosen, reference, period, status, out, evidence=evidence)
+    out.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with TemporaryDirectory(prefix=".records-", dir=out) as work:
+        judged = validate_records(ips_records, Path(work), submissions)
+        for provider in judged:
+            (out / "ips_records" / provider).mkdir(parents=True, exist_ok=True, mode=0o700)
+            for report in sorted((Path(work) / provider).glob("*.csv")):
+                shutil.move(report, out / "ips_records" / provider / report.name)
+        records = [facts.pop("accepted") for facts in judged.values()]
+        return computation.compute(chosen, reference, period, status, out, records=records, evidence=evidence) | {"ips_records": judged}
 
 
 def _targets(folders: Sequence[Path], out: Path) -> list[Path]:
@@ -370,6 +451,33 @@ def _accepted(site: Site, period: str) -> dict[tuple[str, str], stages.Stage]:
             if shelf.name <= period and (stage := stages.current(shelf)):
                 found[provider.code, shelf.name] = stage
     return dict(sorted(found.items(), key=lambda item: (item[0][1], item[0][0])))
+
+
+def _records(site: Site, period: str) -> dict[str, stages.Stage]:
+    """The local IPS records in force for each provider: those taken with the period, else with the last month before it."""
+    found: dict[str, stages.Stage] = {}
+    for provider in site.providers:
+        home = site.ips_records(provider.code, period).parent
+        for shelf in sorted(home.iterdir()) if home.is_dir() and provider.ips_records is not None else ():
+            if shelf.name <= period and (stage := stages.current(shelf)):
+                found[provider.code] = stage
+    return found
+
+
+def validate_records(source: Path, out: Path, submissions: Path | None) -> dict[str, dict[str, Any]]:
+    """Judge local IPS records that lie anywhere; the reports of several providers go to ``out``/<provider>. Gives the facts by provider.
+
+    ``submissions`` is the root of the submission folders whose referrals the records may name. Raises InputError for what cannot be read.
+    """
+    returned = discover(submissions) if submissions else None
+    facts: dict[str, dict[str, Any]] = {}
+    out.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for provider, path in record_sources.find(source).items():
+        with TemporaryDirectory(prefix=".landed-", dir=out) as work:
+            landed = record_sources.land(path, provider, Path(work) / "landed")
+            verdict = record_rules.validate(Path(work) / "landed", out / provider, submissions=returned)
+        facts[provider] = {**verdict.facts(), "tables": landed.rows, "unread": landed.unread, "accepted": verdict.accepted}
+    return facts
 
 
 def _as_submissions(used: Mapping[tuple[str, str], stages.Stage], view: Path) -> list[Path]:

@@ -87,6 +87,8 @@ class Provider(_Settings):
     mapping: Path
     #: ODS code of the organisation that submits for it; itself unless said otherwise.
     submitter: _Code = Field(default_factory=lambda data: data.get("code", ""))
+    #: Its local IPS records: a folder of files, an Excel workbook, or a YAML file with queries of a source.
+    ips_records: Path | None = None
 
 
 class Options(_Settings):
@@ -187,6 +189,10 @@ class Site(_Settings):
         """Shelf of the rows that would be loaded."""
         return self._shelf(self.restricted / "accepted", period, provider)
 
+    def ips_records(self, provider: str, period: str) -> Path:
+        """Shelf of the local IPS records of a provider as they stood when a month was run, with their findings."""
+        return self._shelf(self.restricted / "ips_records", period, provider)
+
     def evidence(self, period: str) -> Path:
         """Shelf of the evidence rows behind the measures of a month."""
         return self._shelf(self.restricted / "evidence", period)
@@ -244,7 +250,7 @@ def load(path: Path) -> Site:
             "data": _under(home, site.data),
             "reference": _under(home, site.reference),
             "secrets": _under(home, site.secrets),
-            "providers": tuple(provider.model_copy(update={"mapping": _under(home, provider.mapping)}) for provider in site.providers),
+            "providers": tuple(_with_paths(provider, home) for provider in site.providers),
             "sources": {
                 name: source.model_copy(update={"folder": _under(home, source.folder)}) if isinstance(source, FilesSource) else source
                 for name, source in site.sources.items()
@@ -254,11 +260,19 @@ def load(path: Path) -> Site:
     if not site.reference.is_dir():
         raise UsageError(f"{path}: reference names the folder {site.reference}, which does not exist; create it or correct the path")
     for provider in site.providers:
+        if provider.ips_records is not None and not provider.ips_records.exists():
+            raise UsageError(f"{path}: provider {provider.code} names the local records {provider.ips_records}, which do not exist; correct the path")
         if not provider.mapping.is_file():
             raise UsageError(
                 f"{path}: provider {provider.code} names the mapping {provider.mapping}, which does not exist; create it or correct the path"
             )
     return site
+
+
+def _with_paths(provider: Provider, home: Path) -> Provider:
+    """The provider with absolute paths."""
+    records = provider.ips_records
+    return provider.model_copy(update={"mapping": _under(home, provider.mapping), "ips_records": records and _under(home, records)})
 
 
 def _under(home: Path, path: Path) -> Path:

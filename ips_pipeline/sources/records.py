@@ -278,7 +278,7 @@ def _heading_row(table: Table, rows: Sequence[Sequence[Any]]) -> int | None:
 
 def _elements(table: Table, headings: Sequence[str], where: str, landed: Landed) -> dict[int, str]:
     """Position of a column -> element; remembers the headings that were not understood. InputError when two mean the same."""
-    called = {word: element for element, words in reversed(_headings(table).items()) for word in words}
+    called = {word: element for element, words in reversed(list(_headings(table).items())) for word in words}
     jobs = {_plain(word) for words in _vocabulary()["caseload_job"].values() for word in words} if table.name == "ips_episode" else set()
     found: dict[int, str] = {}
     for position, heading in enumerate(headings):
