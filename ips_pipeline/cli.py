@@ -113,6 +113,8 @@ def run(config: Path, period: str, provider: tuple[str, ...], since: str | None,
 @click.option("--uploaded", type=_UploadTime(), help="The upload time.  [default: now]")
 @click.option("--edition", type=click.Choice(["published", "etos-6.0"]), default="published", show_default=True, help="Whose severities judge.")
 @click.option("--gate", is_flag=True, help="Also run the Great Expectations suites and record their verdict.")
+@click.option("--history", type=_FOLDER, metavar="ROOT", help="Earlier months as <provider>/<yyyy-mm>, for the checks that compare months.")
+@click.option("--local", type=_FOLDER, metavar="DIR", help="The trust's own checks, as YAML files.  [default: expectations/local]")
 def validate(
     folders: tuple[Path, ...],
     reference: Path,
@@ -123,17 +125,22 @@ def validate(
     uploaded: str | None,
     edition: str,
     gate: bool,
+    history: Path | None,
+    local: Path | None,
 ) -> None:
     """Give the portal's verdict on submission folders before the portal sees them."""
     from ips_pipeline import flows
 
     login = flows.login(provider, submitter, period, uploaded or datetime.now().isoformat(timespec="seconds"))
-    verdicts = flows.validate_folders(folders, reference, out, login, edition=edition, gate=gate)
+    verdicts = flows.validate_folders(folders, reference, out, login, edition=edition, gate=gate, history=history, local=local)
     rejected = [verdict for verdict in verdicts if verdict.file_codes]
     for verdict in verdicts if len(verdicts) <= 20 else rejected[:20]:
         state = f"rejected as a file ({', '.join(verdict.file_codes)})" if verdict.file_codes else "accepted"
         left = verdict.rows_submitted - verdict.rows_rejected
-        click.echo(f"{verdict.folder}: {state}; {left:,} of {verdict.rows_submitted:,} rows would be loaded; {verdict.findings:,} findings")
+        click.echo(
+            f"{verdict.folder}: {state}; {left:,} of {verdict.rows_submitted:,} rows would be loaded; {verdict.findings:,} findings"
+            f" and {verdict.checks:,} beyond the portal"
+        )
     if len(verdicts) > 1:
         click.echo(f"{len(verdicts):,} submissions, {len(rejected):,} rejected as a file; reports in {out}")
     if rejected:
@@ -318,24 +325,26 @@ def _say_records(provider: str, facts: dict[str, Any]) -> None:
 
 @ips.group()
 def rules() -> None:
-    """The rule book: every official code of MHSDS v6."""
+    """The rule book: every official code of MHSDS v6, and the checks beyond the portal (IPS-nnn, LOCAL-nnn)."""
 
 
 @rules.command("show")
 @click.argument("code")
-def rules_show(code: str) -> None:
+@click.option("--local", type=_FOLDER, metavar="DIR", help="The trust's own checks, as YAML files.  [default: expectations/local]")
+def rules_show(code: str, local: Path | None) -> None:
     """One rule in plain words: where, how severe, how to fix it at source, what it endangers, good and bad values."""
-    from ips_pipeline.quality import rulebook
+    from ips_pipeline.quality import local_checks, rulebook
 
-    click.echo(rulebook.page(code))
+    click.echo(rulebook.page(code, local_checks.read(local)))
 
 
 @rules.command("list")
-def rules_list() -> None:
-    """Every code, one a line: code, table, element, level, what it asks for."""
-    from ips_pipeline.quality import rulebook
+@click.option("--local", type=_FOLDER, metavar="DIR", help="The trust's own checks, as YAML files.  [default: expectations/local]")
+def rules_list(local: Path | None) -> None:
+    """Every code, one a line: code, table, element, level, what it asks for; the checks beyond the portal come last."""
+    from ips_pipeline.quality import local_checks, rulebook
 
-    for code, table, element, level, sentence in rulebook.catalogue():
+    for code, table, element, level, sentence in (*rulebook.catalogue(), *rulebook.checks_catalogue(local_checks.read(local))):
         click.echo(f"{code:<11} {table} {element}  {level}  {sentence}")
 
 

@@ -22,7 +22,7 @@ from ips_pipeline.errors import InputError, PublishError, RetryableError, Submis
 from ips_pipeline.measures import computation, difference, registry
 from ips_pipeline.measures import explain as tracing
 from ips_pipeline.mhsds import standard
-from ips_pipeline.quality import explain, rulebook
+from ips_pipeline.quality import checks, explain, local_checks, rulebook
 from ips_pipeline.quality import records as record_rules
 from ips_pipeline.quality import validate as validation
 from ips_pipeline.quality.findings import Portal, period_days
@@ -127,17 +127,24 @@ def take_records(site: Site, provider: str, period: str) -> dict[str, Any] | Non
 def _judge(site: Site, provider: str, periods: Sequence[str]) -> list[stages.Stage]:
     """The findings of landed months, each a stage; those not at hand are judged together, since most of the cost is by the call."""
     named: list[tuple[str, stages.Stage, dict[str, Any]]] = []
+    before, local = _landed(site, provider), local_checks.read(site.local_checks)
     for period in periods:
         landed = stages.current(site.landing(provider, period))
         if landed is None:
             raise InputError(f"Nothing has been extracted for {provider} {period}; run the extract of that month first")
         inputs = {
             "landing": landed.identity,
-            "lists": {name: stages.file_hash(path) for name in validation.LISTS if (path := site.reference / f"{name}.csv").is_file()},
+            "lists": _hashes(site, validation.LISTS),
             "edition": site.options.edition,
             "code": _code("quality", "reports", "mhsds"),
             "provider": provider,
             "submitter": site.provider(provider).submitter,
+            "checks": {
+                "code": checks.fingerprint(),
+                "lists": _hashes(site, checks.LISTS),
+                "history": {month: stage.identity for month, stage in before.items() if month in _months_before(period, checks.HISTORY_MONTHS)},
+                "local": {check.file.name: stages.file_hash(check.file) for check in local},
+            },
         }
         named.append((period, landed, inputs))
     new = [(period, landed) for period, landed, inputs in named if not stages.held(site.findings(provider, period), stages.identity_of(inputs))]
@@ -151,6 +158,8 @@ def _judge(site: Site, provider: str, periods: Sequence[str]) -> list[stages.Sta
             edition=validation.edition_of(site.options.edition),
             accepted=True,
             gate=True,
+            history={(provider, month): stage.path for month, stage in before.items()},
+            local=local,
             temporary=site.temporary,
             memory_limit=site.options.memory_limit,
         )
@@ -175,6 +184,26 @@ def _judge(site: Site, provider: str, periods: Sequence[str]) -> list[stages.Sta
         ]
 
 
+def _landed(site: Site, provider: str) -> dict[str, stages.Stage]:
+    """What has landed of a provider, by month: the history its months are compared with.
+
+    As landed and not as accepted, so that months judged in one go and month by month are compared with the same.
+    """
+    home = site.restricted / "landing" / provider
+    shelves = sorted(home.iterdir()) if home.is_dir() else []
+    return {shelf.name: stage for shelf in shelves if (stage := stages.current(shelf))}
+
+
+def _months_before(period: str, months: int) -> list[str]:
+    last = standard.month_id(int(period[:4]), int(period[5:]))
+    return ["{:04d}-{:02d}".format(*standard.month_of(number)) for number in range(last - months, last)]
+
+
+def _hashes(site: Site, lists: Sequence[str]) -> dict[str, str]:
+    """The content of those reference files that the site has."""
+    return {name: stages.file_hash(path) for name in lists if (path := site.reference / f"{name}.csv").is_file()}
+
+
 def _refusal(provider: str, period: str, judged: stages.Stage) -> str | None:
     """What to say of a submission that is rejected as a file; None for one that is not."""
     codes = judged.manifest["facts"]["file_codes"]
@@ -191,7 +220,8 @@ def _accept(site: Site, provider: str, period: str, judged: stages.Stage) -> dic
         site.accepted(provider, period),
         lambda folder: _take_accepted(judged, folder),
         staging=site.staging,
-        identity=judged.identity,
+        # The checks beyond the portal reject nothing, so what they depend on makes no other rows.
+        identity=stages.identity_of({name: value for name, value in judged.manifest["inputs"].items() if name != "checks"}),
         inputs={"findings": judged.identity, "landing": judged.manifest["inputs"]["landing"]},
     )
     return {
@@ -337,14 +367,33 @@ def login(provider: str | None, submitter: str | None, period: str | None, uploa
 
 
 def validate_folders(
-    folders: Sequence[Path], reference: Path, out: Path, portal: Portal, *, edition: str = "published", gate: bool = False
+    folders: Sequence[Path],
+    reference: Path,
+    out: Path,
+    portal: Portal,
+    *,
+    edition: str = "published",
+    gate: bool = False,
+    history: Path | None = None,
+    local: Path | None = None,
 ) -> list[Verdict]:
     """Judge submission folders that lie anywhere: one writes into ``out``, several into ``out``/<folder name>.
 
-    Where two folders have the same name, the parent's name stands before it. Raises InputError for what cannot be read.
+    Where two folders have the same name, the parent's name stands before it. ``history`` is the root of <provider>/<yyyy-mm>
+    folders with which they are compared, ``local`` the folder of a trust's own checks. Raises InputError for what cannot be
+    read, and UsageError for a local check that is not right.
     """
     targets = [out] if len(folders) == 1 else _targets(folders, out)
-    verdicts = validation.validate(folders, reference, targets, [portal] * len(folders), edition=validation.edition_of(edition), gate=gate)
+    verdicts = validation.validate(
+        folders,
+        reference,
+        targets,
+        [portal] * len(folders),
+        edition=validation.edition_of(edition),
+        gate=gate,
+        history={(folder.parent.name, folder.name): folder for folder in discover(history)} if history else None,
+        local=local_checks.read(local),
+    )
     _write_reports([Checked(verdict.out, verdict.folder) for verdict in verdicts], verdicts, edition)
     return verdicts
 

@@ -111,6 +111,8 @@ class Site(_Settings):
     status: Literal["Provisional", "Performance", "Final", "Adhoc"] = "Performance"
     providers: tuple[Provider, ...] = Field(min_length=1)
     sources: Mapping[_Key, Source]
+    #: The folder of the site's own checks (LOCAL-nnn); those beside the package otherwise.
+    local_checks: Path | None = None
     options: Options = Options()
 
     @model_validator(mode="after")
@@ -249,6 +251,7 @@ def load(path: Path) -> Site:
         update={
             "data": _under(home, site.data),
             "reference": _under(home, site.reference),
+            "local_checks": _under(home, site.local_checks) if site.local_checks else None,
             "secrets": _under(home, site.secrets),
             "providers": tuple(_with_paths(provider, home) for provider in site.providers),
             "sources": {
@@ -257,6 +260,8 @@ def load(path: Path) -> Site:
             },
         }
     )
+    if site.local_checks and not site.local_checks.is_dir():
+        raise UsageError(f"{path}: local_checks names the folder {site.local_checks}, which does not exist; create it or correct the path")
     if not site.reference.is_dir():
         raise UsageError(f"{path}: reference names the folder {site.reference}, which does not exist; create it or correct the path")
     for provider in site.providers:
