@@ -92,6 +92,7 @@ _REFERENCE: Mapping[str, tuple[str, ...]] = {
     "gp_practices": ("GMPReg", "SubICB"),
     "geography": ("SubICB",),
 }
+LISTS = tuple(_REFERENCE)
 
 
 @dataclass(frozen=True, slots=True)

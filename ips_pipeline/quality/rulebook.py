@@ -1,4 +1,4 @@
-"""The rules in words: one page per official code, and what the project does about every one of them.
+"""The rules in words: one page per official code and per check beyond the portal, and what the project does about every official one.
 
 The wording is our own, composed from a rule's kind, level and elements. Examples come from the kinds and from the rows below;
 tests execute every one.
@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ips_pipeline.errors import UsageError
 from ips_pipeline.mhsds import standard as mhsds
 from ips_pipeline.mhsds.standard import REJECTING, Edition, Level, Rule, Standard, Table, load
+from ips_pipeline.quality import checks
+from ips_pipeline.quality.checks import Check, LocalCheck
 from ips_pipeline.quality.findings import FILE_KINDS, INERT_KINDS, rule_set
 from ips_pipeline.quality.kinds import KINDS, Judged
 
@@ -141,9 +143,17 @@ class Coverage:
     note: str
 
 
-def page(code: str) -> str:
-    """The page of one rule as plain text, without a trailing line break; UsageError for a code the standard does not have."""
+def page(code: str, local: Sequence[LocalCheck] = ()) -> str:
+    """The page of one rule or check as plain text, without a trailing line break.
+
+    ``local`` are the trust's own checks. UsageError for a code that neither the standard nor the checks have.
+    """
     standard = load()
+    wanted = code.strip().upper()
+    held: list[Check | LocalCheck] = [*checks.registry().checks, *local]
+    for check in held:
+        if check.code == wanted:
+            return _check_page(standard, check)
     rule = _rule(standard, code)
     table = standard.table(rule.table)
     lines = [f"{rule.code}  {sentence(rule)}", "", *_facts(standard, rule, table), "", "How to fix it at source", *_wrapped(_fix(rule, table))]
@@ -163,6 +173,11 @@ def catalogue() -> list[tuple[str, str, str, str, str]]:
         level = _level(rule, "published") or (f"({_level(rule, 'etos')})" if _level(rule, "etos") else "")
         rows.append((rule.code, standard.table(rule.table).name, rule.element or "", level, sentence(rule)))
     return rows
+
+
+def checks_catalogue(local: Sequence[LocalCheck] = ()) -> list[tuple[str, str, str, str, str]]:
+    """The checks beyond the portal, in the form of ``catalogue``; the level is "check", or the trust's own word for it."""
+    return [(code, words.table, words.element, words.level, words.title) for code, words in checks.catalogue(local).items()]
 
 
 def coverage() -> list[Coverage]:
@@ -277,6 +292,49 @@ def _conditions(bad_when: Mapping[str, str | Sequence[str] | Mapping[str, Sequen
     for element in bad:
         yield Example({**bad, element: good[element]}, True)
     yield Example(bad, False)
+
+
+def _check_page(standard: Standard, check: Check | LocalCheck) -> str:
+    words = checks.catalogue([check] if isinstance(check, LocalCheck) else [])[check.code]
+    table = standard.table(words.table)
+    lines = [f"{check.code}  {words.title}", "", f"Table: {table.name} ({table.title})"]
+    if words.element:
+        field = table.field(words.element)
+        lines.append(f"Element: {field.element} ({field.name}), {field.uid}")
+    if isinstance(check, LocalCheck):
+        lines += [f"Level: {words.level} (the trust's own; nothing is rejected)", f"Kind: {check.rule.kind.replace('_', ' ')}", f"From: {check.file}"]
+        shown = examples(standard, check.rule)
+        good, bad = ([_written(item.row) for item in shown if item.passes is passes] for passes in (True, False))
+        lines.insert(3, f"Rule: {sentence(check.rule)}")
+    else:
+        lines.append("Level: check beyond the portal (nothing is rejected)")
+        if check.at_least:
+            lines.append(f"Needs: {check.at_least} of the {check.months} months before, at least" if check.months > 1 else "Needs: the month before")
+        lines += [f"Needs: {name}.csv in the reference folder" for name in check.needs]
+        good, bad = ([_edits_written(edits) for edits in held] for held in (check.good, check.bad))
+    for title, text in (("Why it matters", words.why), ("How to fix it at source", words.mend), ("What it endangers", ", ".join(words.endangers))):
+        if text:
+            lines += ["", title, *_wrapped(text)]
+    for title, held in (("Good, beside a clean month", good), ("Bad", bad)):
+        if held:
+            lines += ["", title, *(f"  {line}" for line in held)]
+    return "\n".join(lines)
+
+
+def _edits_written(edits: Mapping[str, Any]) -> str:
+    """One line for an example of the registry of checks: what differs from the clean month."""
+    parts = []
+    for table, edit in edits.items():
+        if table == "earlier":
+            parts.append(f"in the months before: {_edits_written(edit)}")
+        elif isinstance(edit, int):
+            parts.append(f"{table} with {edit} rows")
+        elif isinstance(edit, list):
+            rows = " and ".join(_written(row) if row else "the clean row" for row in edit)
+            parts.append(f"{table} with {rows}" if rows else f"{table} without a row")
+        else:
+            parts.append(f"{table} {_written(edit)}")
+    return "; ".join(parts) or "as it is"
 
 
 def _facts(standard: Standard, rule: Rule, table: Table) -> list[str]:
