@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from ips_pipeline.errors import InputError, UsageError
+from ips_pipeline.errors import InputError, IpsError, UsageError
+from ips_pipeline.measures import disclosure, registry
 from ips_pipeline.measures import reference as reference_data
-from ips_pipeline.measures import registry
 from ips_pipeline.mhsds import standard
 from ips_pipeline.store import duck, folders, steps
 
+#: NHS England's rule, which local releases keep as well: counts below this are hidden, and the others rounded to this.
+SMALLEST_SHOWN, ROUNDING_BASE = 5, 5
+
 STATUSES = ("Provisional", "Performance", "Final", "Adhoc")
+
+#: By whose rule a release is made: the local one, or as NHS England publishes.
+Publisher = Literal["local", "published"]
 
 #: The elements the measures read; everything else in a submission is left on disk.
 ELEMENTS: Mapping[str, tuple[str, ...]] = {
@@ -38,7 +45,7 @@ ELEMENTS: Mapping[str, tuple[str, ...]] = {
         "CareProfTeamLocalID",
     ),
     "MHS102OtherServiceType": ("ServiceRequestID", "OtherCareProfTeamLocalID"),
-    "MHS201CareContact": ("CareContactID", "ServiceRequestID", "CareContDate", "ConsMechanismMH", "AttendStatus"),
+    "MHS201CareContact": ("CareContactID", "ServiceRequestID", "CareContDate", "ConsMechanismMH", "AttendStatus", "CareProfTeamLocalID"),
     "MHS202CareActivity": ("CareContactID", "Procedure"),
     "MHS501HospProvSpell": ("HospProvSpellID", "ServiceRequestID", "StartDateHospProvSpell", "DischDateHospProvSpell"),
     "MHS902ServiceTeamDetails": ("CareProfTeamLocalID", "ServTeamTypeMH"),
@@ -79,6 +86,7 @@ DASHBOARD = (
     "measures/dashboard_referral",
     "measures/dashboard_activity",
     "measures/dashboard_access",
+    "measures/dashboard_contact",
     "measures/dashboard_employment",
     "measures/dashboard_row",
     "measures/dashboard_count",
@@ -99,7 +107,18 @@ EPISODES = (
     "measures/caseload_person",
 )
 #: Evidence of our own measures, a table per family; ``publish/evidence`` puts them together.
-FAMILIES = ("measures/access",)
+FAMILIES = (
+    "measures/access_month",
+    "measures/access_window",
+    "measures/access_rolling",
+    "measures/access_year",
+    "measures/access_movement",
+    "measures/access_sign",
+    "measures/access_local",
+    "measures/access_trace",
+    "measures/access_reconciliation",
+    "measures/access",
+)
 OUTCOMES = ("measures/employment", "measures/waits", "measures/waits_time", "measures/health_use", "measures/fairness")
 PUBLISH = (
     "publish/evidence",
@@ -115,8 +134,17 @@ PUBLISH = (
     "publish/dashboard_result",
     "publish/dashboard",
     "publish/counted",
+    "publish/measure_quantity",
+    "publish/cell",
+    "publish/cell_part",
+)
+#: What follows the decision which cells a local release hides.
+DISCLOSE = (
+    "publish/local_count",
     "publish/statistic",
+    "publish/broken",
     "publish/measure_value",
+    "publish/released",
 )
 
 #: Read once and wide, so it is not worth keeping: the counting reads it as a view.
@@ -134,10 +162,15 @@ def compute(
     *,
     records: Sequence[Path] = (),
     evidence: Path | None = None,
+    release: Path | None = None,
+    publisher: Publisher = "local",
     temporary: Path | None = None,
     memory_limit: str | None = None,
 ) -> dict[str, Any]:
-    """Compute every measure for the reporting month ``period`` (yyyy-mm) and write the files of a release into ``out``.
+    """Compute every measure for the reporting month ``period`` (yyyy-mm) and write its files, with exact small counts, into ``out``.
+
+    What may be published goes into ``release``: ``measures.parquet`` and ``measures.csv`` with what disclosure control lets through, and,
+    where the ``publisher`` is "published" (a national body that publishes as NHS England does), the final publication file.
 
     ``submissions`` are submission folders ``<provider>/<yyyy-mm>``, taken as accepted; those after the period are ignored.
     ``status`` is one of STATUSES. ``records`` are folders of accepted local IPS records, one per provider. Evidence rows name patients' records, so they are written only to ``evidence``, which lies in
@@ -151,24 +184,31 @@ def compute(
     chosen = [folder for folder in submissions if folder.name <= period]
     if not chosen:
         raise InputError(f"No submission folder is of {period} or before; check the folder and the period")
-    declared = variables(period, status)
+    declared = variables(period, status, publisher)
     out.mkdir(parents=True, exist_ok=True, mode=0o700)
     if evidence is not None:
         evidence.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if release is not None:
+        release.mkdir(parents=True, exist_ok=True, mode=0o700)
     roots = sorted({folder.resolve() for folder in chosen})
     with duck.session(
         read=[*roots, *records, reference, reference_data.STANDARD],
-        write=[out, *([evidence] if evidence else [])],
+        write=[folder for folder in (out, evidence, release) if folder],
         temporary=temporary,
         memory_limit=memory_limit,
     ) as connection:
-        held = reference_data.load(connection, reference) | _load_records(connection, records)
+        held = reference_data.load(connection, reference) | _load_records(connection, records) | _earlier_month(chosen, declared["period_start"])
         reference_data.load_groups(connection)
         registry.as_tables(connection, held)
         _load_submissions(connection, chosen)
         steps.declare(connection, declared)
         steps.run(connection, (*DERIVE, *RECORDS, *MHS116, *DASHBOARD, *EPISODES, *FAMILIES, *OUTCOMES, *PUBLISH), declared, views=VIEWS)
+        disclosure.apply(connection, disclosure.Rule(SMALLEST_SHOWN, ROUNDING_BASE))
+        steps.run(connection, DISCLOSE, declared)
+        _hold_invariants(connection)
         files = _write(connection, period, status, out, evidence)
+        if release is not None:
+            _write_release(connection, out, release, publisher)
         return {
             "period": period,
             "status": status,
@@ -180,24 +220,51 @@ def compute(
         }
 
 
-def variables(period: str, status: str) -> dict[str, steps.Value]:
-    """The variables the SQL reads, for a reporting month and a status."""
+def window(period: str) -> tuple[date, date]:
+    """The first and the last day of the twelve months that end with a reporting month (yyyy-mm)."""
+    year, month = int(period[:4]), int(period[5:])
+    first_year, first_month = standard.month_of(standard.month_id(year, month) - 11)
+    return date(first_year, first_month, 1), date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)
+
+
+def variables(period: str, status: str, publisher: str = "local") -> dict[str, steps.Value]:
+    """The variables the SQL reads, for a reporting month, a status and by whose rule a release is made."""
     year, month = int(period[:4]), int(period[5:])
     last = standard.month_id(year, month)
-    first_year, first_month = standard.month_of(last - 11)
+    first_day, last_day = window(period)
     return {
         "first_month_of_v6": standard.load().first_month,
         "window_first_month": last - 11,
         "window_last_month": last,
         "dashboard_first_month": standard.month_id(2018, 4),
-        "period_start": date(first_year, first_month, 1),
-        "period_end": date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1),
+        "year_first_month": last - (month - 4) % 12,
+        "period_start": first_day,
+        "period_end": last_day,
+        "year_start": date(year if month >= 4 else year - 1, 4, 1),
         "status": status,
         # The published code looks at referrals received since the data set took its present form.
         "earliest_referral": date(2016, 1, 1),
-        "smallest_shown": 5,
-        "rounding_base": 5,
+        "smallest_shown": SMALLEST_SHOWN,
+        "rounding_base": ROUNDING_BASE,
+        "publisher": publisher,
     }
+
+
+def _earlier_month(chosen: Sequence[Path], first_day: steps.Value) -> frozenset[str]:
+    """``earlier_month`` when a month before the twelve is held, without which nobody can be said to have entered or left the count."""
+    return frozenset({"earlier_month"} if any(f"{folder.name}-01" < str(first_day) for folder in chosen) else ())
+
+
+def _hold_invariants(connection: duck.Connection) -> None:
+    """Raise IpsError when a measure breaks what must always hold; nothing is written then."""
+    broken = connection.execute("SELECT invariant, measure_id, breakdown FROM broken").fetchall()
+    if broken:
+        invariant, measure, breakdown = broken[0]
+        others = f", and {len(broken) - 1} more" if len(broken) > 1 else ""
+        raise IpsError(
+            f"The measure {measure} by {breakdown} does not keep an invariant ({invariant}){others}; nothing was written. "
+            "It is a fault of the measure's SQL or of its registry entry: correct that and run again"
+        )
 
 
 def _load_submissions(connection: duck.Connection, chosen: Sequence[Path]) -> None:
@@ -242,6 +309,16 @@ def _write(connection: duck.Connection, period: str, status: str, out: Path, evi
     return sorted([*tables, "measures.parquet"])
 
 
+def _write_release(connection: duck.Connection, out: Path, release: Path, publisher: Publisher) -> None:
+    """Write what may be published."""
+    _copy(connection, "released", release / "measures.parquet", "FORMAT parquet")
+    _copy(connection, "released", release / "measures.csv", "FORMAT csv, HEADER")
+    if publisher == "published":
+        final = next(path for path in sorted((out / "publication").iterdir()) if "_RAW_" not in path.name)
+        (release / "publication").mkdir(exist_ok=True, mode=0o700)
+        shutil.copy(final, release / "publication" / final.name)
+
+
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -256,11 +333,14 @@ def _count(connection: duck.Connection, query: str) -> int:
     return int(row[0]) if row else 0
 
 
+_INPUTS = {"earlier_month": "a month before the twelve"}
+
+
 def _not_evaluated(held: frozenset[str]) -> list[dict[str, Any]]:
-    """What lacks a reference file: the measure, the breakdown and the files."""
+    """What lacks an input: the measure, the breakdown and the inputs, as a person knows them."""
     known = registry.load()
     return [
-        {"measure": measure.id, "breakdown": known.breakdowns[breakdown].name, "needs": [f"{name}.csv" for name in sorted(absent)]}
+        {"measure": measure.id, "breakdown": known.breakdowns[breakdown].name, "needs": [_INPUTS.get(name, f"{name}.csv") for name in sorted(absent)]}
         for measure in known.measures
         for breakdown in measure.breakdowns
         if (absent := known.absent(measure, breakdown, held))

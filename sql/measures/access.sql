@@ -1,50 +1,110 @@
--- Evidence of access in the twelve months: every referral that MHS116 counts, and every person behind them, each with the levels they count at.
--- A person is described by the record of the latest of their first contacts, so that one person has one age and one ethnic group.
--- Grain: one row per referral or person, and per provider and sub-ICB of theirs. Keys: unit, by_provider, by_sub_icb.
-WITH referral AS (
-    SELECT
-        mhs116.UniqServReqID,
-        mhs116.Person_ID,
-        mhs116.route,
-        mhs116.RecordNumber,
-        patient_level.* EXCLUDE (submission, patient_row)
-    FROM mhs116
-    INNER JOIN patient_level
-        ON patient_level.submission = mhs116.submission
-        AND patient_level.patient_row = mhs116.patient_row
-    WHERE mhs116.counted
-),
-person AS (
-    SELECT
-        Person_ID,
-        COLUMNS('^by_(age_group|working_age|adult|gender|ethnicity|deprivation)$')
-    FROM referral
-    QUALIFY row_number() OVER (PARTITION BY Person_ID ORDER BY RecordNumber DESC, UniqServReqID, by_sub_icb) = 1
-)
-SELECT
-    'access' AS family,
-    'referral ' || UniqServReqID AS unit,
-    getvariable('period_start') AS period_start,
-    getvariable('period_end') AS period_end,
-    COLUMNS('^by_'),
-    route AS by_route,
-    1 AS n_referrals_accessed,
-    CAST(NULL AS INTEGER) AS n_people_accessed
-FROM referral
+-- Evidence of access, seen three ways: in the twelve months and in the financial year to date, how the count moves, what local records say, and
+-- where the three disagree; and what looks like IPS but is found by neither route.
+-- Grain: one row per unit, period and combination of levels; a referral or person has rows of several kinds. Keys: unit, period, levels.
+SELECT 'access' AS family, * FROM access_rolling
+
+UNION ALL BY NAME
+
+SELECT 'access' AS family, * FROM access_year
+
+UNION ALL BY NAME
+
+SELECT 'access' AS family, * FROM access_movement
 
 UNION ALL BY NAME
 
 SELECT
     'access' AS family,
-    'person ' || person.Person_ID AS unit,
+    'episode ' || local.UniqEpisodeID AS unit,
     getvariable('period_start') AS period_start,
     getvariable('period_end') AS period_end,
-    referral.by_provider,
-    referral.by_sub_icb,
-    referral.by_icb,
-    referral.by_region,
-    person.* EXCLUDE (Person_ID),
-    referral.route AS by_route,
-    1 AS n_people_accessed
-FROM person
-INNER JOIN referral ON referral.Person_ID = person.Person_ID
+    level.* EXCLUDE (UniqEpisodeID),
+    local.reason,
+    local.access_date AS first_contact,
+    CAST(accessed AS INTEGER) AS n_episodes_accessed
+FROM access_local AS local
+INNER JOIN ips_episode_level AS level ON level.UniqEpisodeID = local.UniqEpisodeID
+
+UNION ALL BY NAME
+
+SELECT
+    'access' AS family,
+    'client ' || local.Person_ID AS unit,
+    getvariable('period_start') AS period_start,
+    getvariable('period_end') AS period_end,
+    level.* EXCLUDE (UniqEpisodeID),
+    local.reason,
+    local.access_date AS first_contact,
+    CAST(accessed AS INTEGER) AS n_clients_accessed
+FROM access_local AS local
+INNER JOIN ips_episode_level AS level ON level.UniqEpisodeID = local.UniqEpisodeID
+
+UNION ALL BY NAME
+
+SELECT
+    'access' AS family,
+    'client ' || local.Person_ID AS unit,
+    getvariable('year_start') AS period_start,
+    getvariable('period_end') AS period_end,
+    level.* EXCLUDE (UniqEpisodeID),
+    local.reason,
+    local.access_date AS first_contact,
+    CAST(accessed_in_year AS INTEGER) AS n_clients_accessed_in_year
+FROM access_local AS local
+INNER JOIN ips_episode_level AS level ON level.UniqEpisodeID = local.UniqEpisodeID
+
+UNION ALL BY NAME
+
+SELECT
+    'access' AS family,
+    unit,
+    getvariable('period_start') AS period_start,
+    getvariable('period_end') AS period_end,
+    OrgIDProv AS by_provider,
+    agreement AS by_agreement,
+    OrgIDProv || '|' || agreement AS by_provider_agreement,
+    COLUMNS('^(in|reason)_(mhs116|dashboard|local)$'),
+    mhs116_first_contact AS first_contact,
+    dashboard_first_contact,
+    local_access,
+    local_episode,
+    matched_by,
+    1 AS n_referrals_compared
+FROM access_reconciliation
+
+UNION ALL BY NAME
+
+-- A reason for each count that leaves the referral out although another has it.
+SELECT
+    'access' AS family,
+    unit,
+    getvariable('period_start') AS period_start,
+    getvariable('period_end') AS period_end,
+    OrgIDProv AS by_provider,
+    reason AS by_reason,
+    OrgIDProv || '|' || reason AS by_provider_reason,
+    reason,
+    CASE WHEN count_name = 'reason_mhs116' THEN 1 END AS n_not_in_mhs116,
+    CASE WHEN count_name = 'reason_dashboard' THEN 1 END AS n_not_in_dashboard,
+    CASE WHEN count_name = 'reason_local' THEN 1 END AS n_not_in_local
+FROM (
+    UNPIVOT (FROM access_reconciliation WHERE in_mhs116 OR in_dashboard OR in_local)
+    ON reason_mhs116, reason_dashboard, reason_local
+    INTO NAME count_name VALUE reason
+)
+
+UNION ALL BY NAME
+
+SELECT
+    'access' AS family,
+    unit,
+    getvariable('period_start') AS period_start,
+    getvariable('period_end') AS period_end,
+    OrgIDProv AS by_provider,
+    'Neither, but looks like IPS' AS by_route,
+    sign AS by_reason,
+    OrgIDProv || '|' || sign AS by_provider_reason,
+    sign AS reason,
+    1 AS n_looks_like_ips
+FROM access_reconciliation
+WHERE sign IS NOT NULL

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
-from ips_pipeline.measures import compute
+from ips_pipeline.measures import compute, registry
 from ips_pipeline.store import folders
 
 CASE = Path(__file__).parent / "case-small"
@@ -40,7 +40,8 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     period = request.param
     out = tmp_path_factory.mktemp(f"measures-{period}")
     result = compute(folders.discover(CASE / "submissions"), CASE / "reference", period, "Performance", out, evidence=out / "evidence")
-    assert result["not_evaluated"] == []
+    published = {measure.id for measure in registry.load().measures if measure.family in ("mhs116", "dashboard")}
+    assert not [item for item in result["not_evaluated"] if item["measure"] in published]
     yield period, out
 
 

@@ -1,0 +1,99 @@
+-- What MHSDS holds, in the twelve months, about the referrals that one of the three access counts leaves out: enough to say why.
+-- Grain: one row per referral that MHSDS holds in any month. Keys: UniqServReqID.
+WITH wanted AS (
+    SELECT UniqServReqID FROM mhs116 WHERE NOT counted
+    UNION
+    SELECT UniqServReqID FROM access_local WHERE UniqServReqID IS NOT NULL
+    UNION
+    SELECT UniqServReqID FROM access_sign
+),
+request AS (
+    SELECT
+        submission.OrgIDProv || referral.ServiceRequestID AS UniqServReqID,
+        submission.UniqMonthID,
+        referral.submission,
+        referral.ServiceRequestID,
+        referral.LocalPatientID,
+        TRY_CAST(referral.ReferralRequestReceivedDate AS DATE) AS received,
+        TRY_CAST(referral.ServDischDate AS DATE) AS discharged
+    FROM MHS101Referral AS referral
+    INNER JOIN submission ON submission.submission = referral.submission
+    WHERE
+        submission.UniqMonthID <= getvariable('window_last_month')
+        AND submission.OrgIDProv || referral.ServiceRequestID IN (SELECT UniqServReqID FROM wanted)
+),
+contact AS (
+    SELECT
+        request.UniqServReqID,
+        count(*) AS contacts,
+        count(attended.code) AS attended,
+        count(attended.code) FILTER (contact.ConsMechanismMH IS NULL) AS unspecified,
+        count(attended.code) FILTER (EXISTS (
+            SELECT 1 FROM code_group AS mechanism
+            WHERE
+                mechanism.group_name = 'direct contact'
+                AND mechanism.code = contact.ConsMechanismMH
+                AND request.UniqMonthID BETWEEN mechanism.from_month AND mechanism.to_month
+                AND coalesce(mechanism.provider, submission.OrgIDProv) = submission.OrgIDProv
+        )) AS direct
+    FROM request
+    INNER JOIN submission ON submission.submission = request.submission
+    INNER JOIN MHS201CareContact AS contact
+        ON contact.submission = request.submission
+        AND contact.ServiceRequestID = request.ServiceRequestID
+    LEFT JOIN code_group AS attended
+        ON attended.group_name = 'attended'
+        AND attended.code = contact.AttendStatus
+    WHERE request.UniqMonthID BETWEEN getvariable('window_first_month') AND getvariable('window_last_month')
+    GROUP BY request.UniqServReqID
+),
+resident AS (
+    SELECT
+        request.UniqServReqID,
+        bool_or(
+            postcode.LADistrictAuth IS NULL
+            OR EXISTS (
+                SELECT 1 FROM code_group
+                WHERE code_group.group_name = 'residence in England' AND starts_with(postcode.LADistrictAuth, code_group.code)
+            )
+        ) AS in_england
+    FROM request
+    INNER JOIN MHS001MPI AS patient
+        ON patient.submission = request.submission
+        AND patient.LocalPatientID = request.LocalPatientID
+    LEFT JOIN postcode ON postcode.Postcode = patient.Postcode
+    GROUP BY request.UniqServReqID
+),
+team AS (
+    SELECT DISTINCT request.UniqServReqID
+    FROM request
+    SEMI JOIN ips_team_referral
+        ON ips_team_referral.submission = request.submission
+        AND ips_team_referral.ServiceRequestID = request.ServiceRequestID
+    WHERE request.UniqMonthID BETWEEN getvariable('window_first_month') AND getvariable('window_last_month')
+),
+referral AS (
+    SELECT
+        UniqServReqID,
+        max(UniqMonthID) >= getvariable('window_first_month') AS in_window,
+        coalesce(bool_or(received >= getvariable('earliest_referral')), false) AS received_in_scope,
+        max(discharged) AS discharged
+    FROM request
+    GROUP BY UniqServReqID
+)
+SELECT
+    referral.*,
+    coalesce(resident.in_england, false) AS in_england,
+    coalesce(contact.contacts, 0) AS contacts,
+    coalesce(contact.attended, 0) AS attended,
+    coalesce(contact.unspecified, 0) AS unspecified,
+    coalesce(contact.direct, 0) AS direct,
+    team.UniqServReqID IS NOT NULL AS ips_team,
+    EXISTS (
+        SELECT 1 FROM access_month
+        WHERE access_month.UniqServReqID = referral.UniqServReqID AND access_month.UniqMonthID < getvariable('window_first_month')
+    ) AS seen_before
+FROM referral
+LEFT JOIN contact ON contact.UniqServReqID = referral.UniqServReqID
+LEFT JOIN resident ON resident.UniqServReqID = referral.UniqServReqID
+LEFT JOIN team ON team.UniqServReqID = referral.UniqServReqID
