@@ -16,7 +16,7 @@ from ips_pipeline.errors import InputError
 from ips_pipeline.submission import feedback
 
 HEADER = ",".join(feedback.REPORT_COLUMNS) + "\n"
-LINE = "Validations,Record rejected: ServiceRequestID is missing,MHS10102,,,LocalPatientID,P1" + "," * 18 + "\n"
+LINE = "Validations,Record rejected: ServiceRequestID is missing,MHS10111,,,LocalPatientID,P1" + "," * 18 + "\n"
 ROOT = '<?xml version="1.0" encoding="UTF-8"?>\n<p:MHSDS xmlns:p="urn:made-up">'
 RECORD = (
     "<p:MHS101Referral><p:ServiceRequestID>R1</p:ServiceRequestID><p:RecordNumber>7</p:RecordNumber><p:Surprise>1</p:Surprise></p:MHS101Referral>"
@@ -51,8 +51,8 @@ def test_reports_are_read_with_their_lines(tmp_path: Path) -> None:
     assert held.rows == {"validations": 2, "aggregation": 0}
     rows = pq.read_table(tmp_path / "validations.parquet").to_pylist()
     assert [(row["line"], row["CODE"], row["DATA_ITEM1"], row["DATA_VALUE1"], row["DATA_ITEM2"]) for row in rows] == [
-        (1, "MHS10102", "LocalPatientID", "P1", None),
-        (2, "MHS10102", "LocalPatientID", "P1", None),
+        (1, "MHS10111", "LocalPatientID", "P1", None),
+        (2, "MHS10111", "LocalPatientID", "P1", None),
     ]
     assert stat.S_IMODE((tmp_path / "validations.parquet").stat().st_mode) == 0o600
 
