@@ -11,6 +11,7 @@ import pytest
 from ips_pipeline.measures import computation, difference, explain, reference, registry
 from ips_pipeline.quality import checks
 from ips_pipeline.store import completeness, steps
+from ips_pipeline.submission import reconcile
 
 FILES = sorted(path for path in steps.root().rglob("*.sql"))
 STEPS = (
@@ -21,12 +22,14 @@ STEPS = (
     *computation.EPISODES,
     *computation.FAMILIES,
     *computation.OUTCOMES,
-    *computation.PUBLISH,
+    *computation.PUBLISH, *computation.DISCLOSE,
     completeness.STEP,
     *explain.UNIT_STEPS.values(),
     *explain.OTHER_STEPS,
     *explain.STEPS,
     *difference.STEPS,
+    *reconcile.REPORT_STEPS,
+    *reconcile.PUBLISHED_STEPS,
 )
 CHECKS = (*checks.SHARED, *(check.step for check in checks.registry().checks))
 DECLARED = {*computation.variables("2026-08", "Performance"), *checks.registry().thresholds}
@@ -94,6 +97,24 @@ def test_registry_explains_every_measure() -> None:
         assert measure.unit
         assert measure.source
         assert set(measure.breakdowns) <= set(registry.load().breakdowns)
+
+
+def test_every_family_has_its_sql_and_every_measure_its_columns() -> None:
+    """A numerator or denominator that no evidence gives would be nought or NULL without a word."""
+    known = registry.load()
+    assert len({measure.id for measure in known.measures}) == len(known.measures), "two measures of one id"
+    evidence = " ".join(body(path) for path in FILES if step_of(path) in computation.FAMILIES)
+    for measure in known.measures:
+        if measure.family in ("mhs116", "dashboard"):
+            continue
+        assert f"measures/{measure.family}" in computation.FAMILIES, measure.family
+        for column in filter(None, (measure.numerator, measure.denominator)):
+            assert re.search(rf"\b{column}\b", evidence), f"{measure.id}: {column}"
+
+
+def test_comparisons_are_asked_for_where_there_is_something_to_compare() -> None:
+    for measure in registry.load().measures:
+        assert not measure.fair or measure.kind in ("proportion", "rate"), measure.id
 
 
 def test_an_undeclared_variable_is_an_error() -> None:
