@@ -13,7 +13,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -34,34 +34,65 @@ _ONE_ELEMENT = frozenset({"length", "in_list"})
 _STRUCTURE = "the tables and columns of an Access file are compared where one is read"
 
 
+#: What the record calls the relations: the file as a whole, the rows as submitted, the rows left after the cascade.
+_ROLES = {_UPLOADS: "file", _JUDGED: "submitted", _VALID: "left"}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One expectation over the rows of one submission: ``rows`` is how many it did not expect, 1 or 0 for one about the file.
+
+    ``over`` is ``file``, ``submitted`` or ``left``; ``looked_at`` is how many rows of the table there were in it.
+    """
+
+    table: str
+    over: str
+    code: str
+    element: str | None
+    expectation: str
+    severity: str
+    sentence: str
+    looked_at: int
+    rows: int
+
+
 @dataclass(frozen=True, slots=True)
 class GateResult:
     """What Great Expectations found in one submission. Codes and counts only, never a value.
 
     ``verdict`` is ``accepted``, ``accepted with rejections`` or ``rejected``. ``failed`` gives the rows each failed code has, 1 for a
-    code about the file. ``seconds`` is how long the gate took, the import of Great Expectations included; it is not written.
+    code about the file; ``results`` has every expectation, met or not. ``seconds`` is how long the gate took, the import of Great
+    Expectations included; it is not written.
     """
 
     verdict: str
     edition: Edition
-    expectations: int
+    engine: str
+    results: Sequence[Result]
     failed: Mapping[str, int]
     levels: Mapping[str, Level]
     not_evaluated: Mapping[str, str]
     seconds: float
+
+    @property
+    def expectations(self) -> int:
+        """How many expectations looked at the submission."""
+        return len(self.results)
 
     def write_json(self, path: Path) -> None:
         """Write the result for the record, readable by its owner only; the same submission gives the same bytes."""
         content = {
             "verdict": self.verdict,
             "edition": self.edition,
+            "engine": self.engine,
             "expectations": self.expectations,
             "failed": [{"code": code, "level": self.levels[code], "rows": rows} for code, rows in sorted(self.failed.items())],
             "not_evaluated": dict(sorted(self.not_evaluated.items())),
+            "results": [{**asdict(result), "level": self.levels[result.code]} for result in self.results],
         }
         path.touch(mode=0o600)
         path.chmod(0o600)
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def suite(table: Table, standard: Standard) -> dict[str, Any]:
@@ -113,17 +144,20 @@ def run(connection: Connection, rules: RuleSet, submissions: int = 1) -> list[Ga
     # Great Expectations takes seconds to import: only a run that asks for the gate pays.
     from ips_pipeline.quality import gx_duckdb  # noqa: PLC0415
 
-    run_count = 0
     failed: dict[str, int] = defaultdict(int)
     orphaned: set[str] = set()
+    ran: list[tuple[Table, str, Mapping[int, int], list[dict[str, Any]]]] = []
     filled = {name for (name,) in connection.execute("SELECT DISTINCT table_name FROM submitted").fetchall()}
     with gx_duckdb.opened(connection) as engine, moments(connection, rules):
         for table in rules.standard.tables.values():
-            for over, relation, expectations in _due(rules, table, table.name in filled):
+            for over, query, expectations in _due(rules, table, table.name in filled):
                 closure = over == _VALID
+                engine.fill(query)
                 # Rules about rows hold where there is none.
-                for outcome in engine.run(expectations) if engine.fill(f"FROM {relation}") else ():
-                    run_count += 1
+                if not (held := engine.rows("submission")):
+                    continue
+                ran.append((table, over, held, expectations))
+                for outcome in engine.run(expectations):
                     code = outcome.meta["code"]
                     if outcome.unexpected and closure and outcome.meta["over"] != [_VALID]:
                         orphaned.add(code)
@@ -134,7 +168,32 @@ def run(connection: Connection, rules: RuleSet, submissions: int = 1) -> list[Ga
     own = _compare(connection, failed, submissions)
     not_evaluated = {**rules.not_evaluated, **{rule.code: _STRUCTURE for rule in rules.file if rule.kind == "structure"}}
     seconds = (perf_counter() - started) / max(submissions, 1)
-    return [GateResult(_verdict(rules, codes), rules.edition, run_count, codes, rules.levels, not_evaluated, seconds) for codes in own]
+    name = f"Great Expectations {gx_duckdb.VERSION}"
+    return [
+        GateResult(_verdict(rules, codes), rules.edition, name, _results(ran, number, codes), codes, rules.levels, not_evaluated, seconds)
+        for number, codes in enumerate(own, 1)
+    ]
+
+
+def _results(ran: Sequence[tuple[Table, str, Mapping[int, int], Sequence[Mapping[str, Any]]]], number: int, codes: Mapping[str, int]) -> list[Result]:
+    """What ran over the rows of one submission. Its counts are those of the findings, which add up to what Great Expectations counted."""
+    return [
+        Result(
+            table=table.name,
+            over=_ROLES[over],
+            code=item["meta"]["code"],
+            element=item["meta"]["element"],
+            expectation=item["type"],
+            severity=item["severity"],
+            sentence=item["description"],
+            looked_at=held[number],
+            # The second look, at the rows left, finds nothing, or the run has stopped.
+            rows=codes.get(item["meta"]["code"], 0) if over == item["meta"]["over"][0] else 0,
+        )
+        for table, over, held, expectations in ran
+        if number in held
+        for item in expectations
+    ]
 
 
 def _verdict(rules: RuleSet, codes: Mapping[str, int]) -> str:
@@ -249,11 +308,17 @@ def moments(connection: Connection, rules: RuleSet) -> Iterator[None]:
 
 
 def _due(rules: RuleSet, table: Table, filled: bool) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
-    """What to run for a table: the relation's role, the relation, and the expectations of the edition in force.
+    """What to run for a table: the role of the rows, the query that gives them, and the expectations of the edition in force.
 
     A table that nobody submitted is only asked about as part of the file.
     """
-    relations = {_UPLOADS: "portal", _JUDGED: identifier(table.name + " judged"), _VALID: identifier(table.name + " valid")}
+    # Of the rows left only the keys are looked at; the rest would be copied for nothing.
+    keys = {"submission": None, "row": None} | {rule.arguments["key"]: None for rule in table.rules if rule.kind == "parent_exists"}
+    relations = {
+        _UPLOADS: "FROM portal",
+        _JUDGED: f"FROM {identifier(table.name + ' judged')}",
+        _VALID: f"SELECT {', '.join(identifier(key) for key in keys)} FROM {identifier(table.name + ' valid')}",
+    }
     expectations = suite(table, rules.standard)["expectations"]
     for over in relations if filled else (_UPLOADS,):
         if due := [_in_force(item, rules) for item in expectations if _applies(item, over, rules)]:

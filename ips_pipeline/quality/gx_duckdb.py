@@ -33,7 +33,7 @@ from great_expectations.expectations.metrics.column_map_metrics import column_va
 from great_expectations.expectations.metrics.table_metrics import table_column_types
 
 from ips_pipeline.errors import IpsError
-from ips_pipeline.store.duck import Connection, DuckError
+from ips_pipeline.store.duck import Connection, DuckError, identifier
 
 #: The release whose private names this module replaces.
 VERSION = "1.24.1"
@@ -71,11 +71,14 @@ class Engine:
         # One table, filled anew for every run: a change of the context's assets costs more than a run.
         self._batches = source.add_table_asset(_TABLE, table_name=_TABLE).add_batch_definition_whole_table("all")
 
-    def fill(self, query: str) -> int:
-        """Take the rows of a query for the next run; gives how many there are."""
+    def fill(self, query: str) -> None:
+        """Take the rows of a query for the next run."""
         self._connection.execute(f"CREATE OR REPLACE TABLE {_TABLE} AS {query}")
-        (rows,) = self._connection.execute(f"SELECT count(*) FROM {_TABLE}").fetchone() or (0,)
-        return int(rows)
+
+    def rows(self, column: str) -> dict[int, int]:
+        """How many of the rows taken last there are for each value of a column of whole numbers."""
+        counted = self._connection.execute(f"SELECT {identifier(column)}, count(*) FROM {_TABLE} GROUP BY ALL").fetchall()
+        return {int(value): int(rows) for value, rows in counted}
 
     def run(self, expectations: Sequence[Mapping[str, Any]]) -> list[Outcome]:
         """Run expectations (type, kwargs, severity, meta with ``code``) over the rows taken last; outcomes in no fixed order.
