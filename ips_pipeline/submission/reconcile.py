@@ -156,7 +156,7 @@ def _compare_table(connection: Connection, table: Table, mine: Path, portal: Pat
         f"{text_literal(element)} || '=' || coalesce(theirs.{identifier(element)}, ours.{identifier(element)})" for element in key
     )
     differ = [f"CASE WHEN theirs.{identifier(element)} <> ours.{identifier(element)} THEN {text_literal(element)} END" for element in values]
-    elements = f"array_to_string([{', '.join(differ)}], '; ')" if differ else "''"
+    elements = f"coalesce(array_to_string([{', '.join(differ)}], '; '), '')" if differ else "''"
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE compared AS SELECT CASE WHEN ours.copy IS NULL THEN 'only theirs' WHEN theirs.copy IS NULL THEN 'only ours'"
         f" WHEN {elements} = '' THEN 'same row' ELSE 'values differ' END AS class, {record} AS record,"
