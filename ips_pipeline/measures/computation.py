@@ -118,6 +118,7 @@ FAMILIES = (
     "measures/access_trace",
     "measures/access_reconciliation",
     "measures/access",
+    "measures/dashboard_corrected",
 )
 OUTCOMES = ("measures/employment", "measures/waits", "measures/waits_time", "measures/health_use", "measures/fairness")
 PUBLISH = (

@@ -11,6 +11,8 @@ SELECT
 FROM (
     SELECT * FROM access
     UNION ALL BY NAME
+    SELECT * FROM dashboard_corrected
+    UNION ALL BY NAME
     SELECT * FROM employment
     UNION ALL BY NAME
     SELECT * FROM waits
