@@ -13,7 +13,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ips_pipeline.mhsds.standard import Edition
 from ips_pipeline.store.stages import storage_error
+
+#: The editions of the rules, as pages name them.
+EDITIONS: Mapping[Edition, str] = {"published": "the published rules (January 2024)", "etos": "ETOS 6.0 (March 2024)"}
 
 #: In English whatever the locale of the machine is.
 MONTHS = (
