@@ -115,6 +115,17 @@ def run(config: Path, period: str, provider: tuple[str, ...], since: str | None,
 @click.option("--gate", is_flag=True, help="Also run the Great Expectations suites and record their verdict.")
 @click.option("--history", type=_FOLDER, metavar="ROOT", help="Earlier months as <provider>/<yyyy-mm>, for the checks that compare months.")
 @click.option("--local", type=_FOLDER, metavar="DIR", help="The trust's own checks, as YAML files.  [default: expectations/local]")
+@click.option(
+    "--previous",
+    multiple=True,
+    type=_FOLDER,
+    metavar="OUT",
+    help="What --out was at an earlier check (may be repeated): the last upload to compare with, or an earlier month."
+    "  [default: what is in OUT already]",
+)
+@click.option(
+    "--worklist/--no-worklist", default=None, help="Write worklist.xlsx, a sheet of work per team.  [default: for one DIR; not for several]"
+)
 def validate(
     folders: tuple[Path, ...],
     reference: Path,
@@ -127,12 +138,16 @@ def validate(
     gate: bool,
     history: Path | None,
     local: Path | None,
+    previous: tuple[Path, ...],
+    worklist: bool | None,
 ) -> None:
     """Give the portal's verdict on submission folders before the portal sees them."""
     from ips_pipeline import flows
 
     login = flows.login(provider, submitter, period, uploaded or datetime.now().isoformat(timespec="seconds"))
-    verdicts = flows.validate_folders(folders, reference, out, login, edition=edition, gate=gate, history=history, local=local)
+    verdicts = flows.validate_folders(
+        folders, reference, out, login, edition=edition, gate=gate, history=history, local=local, previous=previous, worklist=worklist
+    )
     rejected = [verdict for verdict in verdicts if verdict.file_codes]
     for verdict in verdicts if len(verdicts) <= 20 else rejected[:20]:
         state = f"rejected as a file ({', '.join(verdict.file_codes)})" if verdict.file_codes else "accepted"

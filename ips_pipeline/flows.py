@@ -27,6 +27,7 @@ from ips_pipeline.quality import records as record_rules
 from ips_pipeline.quality import validate as validation
 from ips_pipeline.quality.findings import Portal, period_days
 from ips_pipeline.quality.validate import Verdict
+from ips_pipeline.reports import earlier
 from ips_pipeline.reports.release import write_release_page
 from ips_pipeline.reports.validation import Checked, write_validation_reports
 from ips_pipeline.settings import Site, check_period
@@ -128,6 +129,7 @@ def _judge(site: Site, provider: str, periods: Sequence[str]) -> list[stages.Sta
     """The findings of landed months, each a stage; those not at hand are judged together, since most of the cost is by the call."""
     named: list[tuple[str, stages.Stage, dict[str, Any]]] = []
     before, local = _landed(site, provider), local_checks.read(site.local_checks)
+    planned: dict[str, str] = {}
     for period in periods:
         landed = stages.current(site.landing(provider, period))
         if landed is None:
@@ -145,7 +147,15 @@ def _judge(site: Site, provider: str, periods: Sequence[str]) -> list[stages.Sta
                 "history": {month: stage.identity for month, stage in before.items() if month in _months_before(period, checks.HISTORY_MONTHS)},
                 "local": {check.file.name: stages.file_hash(check.file) for check in local},
             },
+            # The report compares with these. A month judged in this call counts by the identity it is about to have.
+            "previous": _last_upload(site.findings(provider, period), landed.identity),
+            "months": {
+                month: identity
+                for month in _months_before(period, _MONTHS_SHOWN)
+                if (identity := planned.get(month) or _in_force(site.findings(provider, month)))
+            },
         }
+        planned[period] = stages.identity_of(inputs)
         named.append((period, landed, inputs))
     new = [(period, landed) for period, landed, inputs in named if not stages.held(site.findings(provider, period), stages.identity_of(inputs))]
     with TemporaryDirectory(prefix="judge-", dir=site.temporary) as work:
@@ -163,9 +173,24 @@ def _judge(site: Site, provider: str, periods: Sequence[str]) -> list[stages.Sta
             temporary=site.temporary,
             memory_limit=site.options.memory_limit,
         )
-        checked = [Checked(verdict.out, verdict.folder, provider, period) for (period, _), verdict in zip(new, verdicts, strict=True)]
-        _write_reports(checked, verdicts, site.options.edition, temporary=site.temporary)
         facts = {period: verdict.facts() for (period, _), verdict in zip(new, verdicts, strict=True)}
+        about = {period: inputs for period, _, inputs in named}
+        checked = [
+            Checked(
+                verdict.out,
+                verdict.folder,
+                provider,
+                period,
+                previous=site.findings(provider, period) / last if (last := about[period]["previous"]) else None,
+                months=[
+                    _outcome(provider, month, site.options.edition, facts.get(month) or stages.opened(site.findings(provider, month), identity).manifest["facts"])
+                    for month, identity in about[period]["months"].items()
+                ],
+                worklist=True,
+            )
+            for (period, _), verdict in zip(new, verdicts, strict=True)
+        ]
+        _write_reports(checked, verdicts, site.options.edition, local, temporary=site.temporary)
 
         def take(period: str, folder: Path) -> Mapping[str, Any]:
             for path in sorted(outs[period].iterdir()):
@@ -202,6 +227,31 @@ def _months_before(period: str, months: int) -> list[str]:
 def _hashes(site: Site, lists: Sequence[str]) -> dict[str, str]:
     """The content of those reference files that the site has."""
     return {name: stages.file_hash(path) for name in lists if (path := site.reference / f"{name}.csv").is_file()}
+
+
+#: Months before its own that the report of a submission shows.
+_MONTHS_SHOWN = 12
+
+
+def _in_force(shelf: Path) -> str | None:
+    stage = stages.current(shelf)
+    return stage.identity if stage else None
+
+
+def _last_upload(shelf: Path, landing: str) -> str | None:
+    """The judgement in force of the last upload that is not this one; a judgement of the same upload passes on what it was compared with."""
+    before = stages.current(shelf)
+    if before is None:
+        return None
+    identity: str | None = before.identity if before.manifest["inputs"]["landing"] != landing else before.manifest["inputs"].get("previous")
+    return identity if identity and stages.held(shelf, identity) else None
+
+
+def _outcome(provider: str, period: str, edition: str, facts: Mapping[str, Any]) -> earlier.Outcome:
+    """What a judgement came to, from its manifest."""
+    return earlier.Outcome(
+        provider, period, validation.edition_of(edition), bool(facts["file_codes"]), facts["rows_submitted"], facts["rows_rejected"], facts["findings"]
+    )
 
 
 def _refusal(provider: str, period: str, judged: stages.Stage) -> str | None:
@@ -376,26 +426,59 @@ def validate_folders(
     gate: bool = False,
     history: Path | None = None,
     local: Path | None = None,
+    previous: Sequence[Path] = (),
+    worklist: bool | None = None,
 ) -> list[Verdict]:
     """Judge submission folders that lie anywhere: one writes into ``out``, several into ``out``/<folder name>.
 
     Where two folders have the same name, the parent's name stands before it. ``history`` is the root of <provider>/<yyyy-mm>
-    folders with which they are compared, ``local`` the folder of a trust's own checks. Raises InputError for what cannot be
-    read, and UsageError for a local check that is not right.
+    folders with which they are compared, ``local`` the folder of a trust's own checks. The report tells what changed since the check
+    that wrote into the same place, and since ``previous``, the ``out`` of earlier checks. The work list is written for one folder, and
+    for several when ``worklist`` says so. Raises InputError for what cannot be read, and UsageError for a local check that is not right.
     """
     targets = [out] if len(folders) == 1 else _targets(folders, out)
-    verdicts = validation.validate(
-        folders,
-        reference,
-        targets,
-        [portal] * len(folders),
-        edition=validation.edition_of(edition),
-        gate=gate,
-        history={(folder.parent.name, folder.name): folder for folder in discover(history)} if history else None,
-        local=local_checks.read(local),
-    )
-    _write_reports([Checked(verdict.out, verdict.folder) for verdict in verdicts], verdicts, edition)
+    held = [[path for root in previous if earlier.outcome(path := root / target.relative_to(out))] for target in targets]
+    if lost := next((root for root in previous if not any(path.is_relative_to(root) for paths in held for path in paths)), None):
+        raise InputError(f"{lost} holds no earlier check of the folders given; name what --out was then")
+    validation.check_folders(folders)
+    try:
+        out.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with TemporaryDirectory(prefix=".earlier-", dir=out) as aside:
+            kept = [[*own, *paths] for own, paths in zip(_keep_aside(targets, Path(aside)), held, strict=True)]
+            own_checks = local_checks.read(local)
+            verdicts = validation.validate(
+                folders,
+                reference,
+                targets,
+                [portal] * len(folders),
+                edition=validation.edition_of(edition),
+                gate=gate,
+                history={(folder.parent.name, folder.name): folder for folder in discover(history)} if history else None,
+                local=own_checks,
+            )
+            wanted = worklist if worklist is not None else len(folders) == 1
+            checked = [
+                Checked(verdict.out, verdict.folder, earlier=paths, worklist=wanted) for verdict, paths in zip(verdicts, kept, strict=True)
+            ]
+            _write_reports(checked, verdicts, edition, own_checks)
+    except OSError as error:
+        raise stages.storage_error(error, out) from None
     return verdicts
+
+
+def _keep_aside(targets: Sequence[Path], aside: Path) -> list[list[Path]]:
+    """Copies of what an earlier check left in each folder, since it is about to be overwritten; none where there was no check."""
+    kept: list[list[Path]] = []
+    for number, target in enumerate(targets):
+        kept.append([])
+        if earlier.outcome(target) and (target / "findings.csv").is_file():
+            copy = aside / str(number)
+            copy.mkdir(mode=0o700)
+            for name in earlier.KEPT:
+                if (target / name).is_file():
+                    shutil.copyfile(target / name, copy / name)
+            kept[-1].append(copy)
+    return kept
 
 
 def explain_reject(folder: Path, reference: Path, table: str, row: int, portal: Portal, *, edition: str = "published") -> list[str]:
@@ -403,8 +486,10 @@ def explain_reject(folder: Path, reference: Path, table: str, row: int, portal: 
     return explain.explain_reject(folder, reference, table, row, portal, validation.edition_of(edition))
 
 
-def _write_reports(checked: Sequence[Checked], verdicts: Sequence[Verdict], edition: str, *, temporary: Path | None = None) -> None:
-    """``report.html`` beside the findings of each submission."""
+def _write_reports(
+    checked: Sequence[Checked], verdicts: Sequence[Verdict], edition: str, local: Sequence[checks.LocalCheck], *, temporary: Path | None = None
+) -> None:
+    """``report.html``, and the work list where it is wanted, beside the findings of each submission."""
     rules = list(standard.load().rules())
     write_validation_reports(
         checked,
@@ -412,6 +497,7 @@ def _write_reports(checked: Sequence[Checked], verdicts: Sequence[Verdict], edit
         advice={rule.code: rulebook.advice(rule) for rule in rules},
         edition=validation.edition_of(edition),
         not_evaluated={code: reason for verdict in verdicts for code, reason in verdict.not_evaluated.items()},
+        checks=checks.catalogue(local),
         temporary=temporary,
     )
 

@@ -86,9 +86,7 @@ def validate(
     Great Expectations runs the suites too and its result is written to ``gate.json``. Raises InputError when a folder or a file
     cannot be read, and IpsError when the gate differs from the findings.
     """
-    for folder in submissions:
-        if not folder.is_dir():
-            raise InputError(f"The submission folder {folder} does not exist or is not a folder; check the path")
+    check_folders(submissions)
     standard = load()
     verdicts: list[Verdict] = []
     for start, stop in _batches(submissions):
@@ -116,6 +114,13 @@ def validate(
                     _write_accepted(connection, standard, number, target / "accepted")
                 verdicts.append(verdict)
     return verdicts
+
+
+def check_folders(submissions: Sequence[Path]) -> None:
+    """Raise InputError for the first submission that is not a folder."""
+    for folder in submissions:
+        if not folder.is_dir():
+            raise InputError(f"The submission folder {folder} does not exist or is not a folder; check the path")
 
 
 def _batches(submissions: Sequence[Path]) -> Iterator[tuple[int, int]]:

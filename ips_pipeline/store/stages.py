@@ -127,6 +127,15 @@ def current(shelf: Path) -> Stage | None:
     return Stage(shelf / identity, identity, manifest, changed=False)
 
 
+def opened(shelf: Path, identity: str) -> Stage:
+    """A stage by its identity, in force or not. Raises InputError when it is not there or its manifest is damaged."""
+    try:
+        manifest = json.loads((shelf / identity / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(f"{shelf / identity} has no readable {MANIFEST}; run the stage again") from None
+    return Stage(shelf / identity, identity, manifest, changed=False)
+
+
 def verify(stage: Stage) -> None:
     """Compare every file of a stage with its manifest; InputError names the first that was changed, added or removed."""
     held = {path.relative_to(stage.path).as_posix() for path in stage.path.rglob("*") if path.is_file()} - {MANIFEST}
