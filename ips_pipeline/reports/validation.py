@@ -27,7 +27,7 @@ from ips_pipeline.store.duck import Connection, create_table, identifier, sessio
 
 PAGE = "report.html"
 
-_FIRST_ROWS, _MOST_FIXES, _MOST_TEAMS, _MOST_CHANGES = 20, 10, 40, 25
+_FIRST_ROWS, _MOST_FIXES, _MOST_TEAMS, _MOST_CHANGES = 20, 10, 40, 15
 #: Submissions worked out together: enough to share the cost of a statement, few enough to bound memory.
 _BATCH = 200
 _LEVELS: Mapping[str, str] = {
@@ -121,7 +121,8 @@ class Checked:
     """A validated submission: its folder, where validation wrote, and whose and which month (yyyy-mm) it is, if known.
 
     ``previous`` is the folder that the check of the last upload of the same month wrote, ``months`` what the checks of earlier
-    months came to, in order. With ``worklist`` the workbook is written too.
+    months came to; both may be left to ``earlier``, folders that checks of the same provider wrote, the latest last. With
+    ``worklist`` the workbook is written too.
     """
 
     out: Path
@@ -130,6 +131,7 @@ class Checked:
     period: str | None = None
     previous: Path | None = None
     months: Sequence[Outcome] = ()
+    earlier: Sequence[Path] = ()
     worklist: bool = False
 
 
@@ -150,7 +152,7 @@ def write_validation_report(
     temporary: Path | None = None,
 ) -> Path:
     """Write ``report.html`` beside the findings of one submission and give its path; see ``write_validation_reports``."""
-    checked = Checked(out, submission, provider, period, previous, months, worklist)
+    checked = Checked(out, submission, provider, period, previous, months, worklist=worklist)
     (page,) = write_validation_reports(
         [checked], sentences=sentences, advice=advice, edition=edition, not_evaluated=not_evaluated, checks=checks, temporary=temporary
     )
@@ -187,7 +189,7 @@ def write_validation_reports(
     written = []
     for start in range(0, len(checked), _BATCH):
         batch = checked[start : start + _BATCH]
-        read = [folder for one in batch for folder in (one.out, one.submission, one.previous) if folder]
+        read = [folder for one in batch for folder in (one.out, one.submission, one.previous, *one.earlier) if folder]
         with session(read=read, temporary=temporary) as connection:
             contents = _contents(connection, batch, rules, words)
         written += [pages.write_page(one.out / PAGE, "validation.html", {**shared, **held}) for one, held in zip(batch, contents, strict=True)]
@@ -201,15 +203,17 @@ def _contents(connection: Connection, batch: Sequence[Checked], rules: Mapping[s
     fired = _fired(connection, rules)
     every = [item for items in fired.values() for item in items]
     held = [_counts(one.out / "aggregation.csv", standard) for one in batch]
-    previous = {number: one.previous for number, one in enumerate(batch, 1) if one.previous}
+    header = standard.table("MHS000")
+    folders.load(connection, [one.submission for one in batch], [header])
+    sent = _sent(connection, batch)
+    previous, months = _compared(batch, sent)
     flagged = [name for (name,) in connection.execute("SELECT DISTINCT table_name FROM flagged ORDER BY table_name").fetchall()]
     compared = sorted(earlier.rejected_tables(previous, standard))
     known = {name: set(records.identity(standard.table(name))) for name in compared}
     elements = records.merged(_tables_to_read(standard, batch, every, counting=None in held), records.to_read(standard, flagged))
-    elements = records.merged(records.merged(elements, known), _HEADER)
+    elements = {name: wanted for name, wanted in records.merged(elements, known).items() if name != header.name}
     folders.load(connection, [one.submission for one in batch], [standard.table(name) for name in elements], elements=elements)
-    sent = _sent(connection, batch)
-    counted = _counted(connection, elements) if None in held else {}
+    counted = _counted(connection, [header.name, *elements]) if None in held else {}
     _trace(connection, standard, every)
     records.find(connection, standard, flagged)
     _list_work(connection, rules, words, {number: period for number, (_, period) in sent.items()})
@@ -243,7 +247,7 @@ def _contents(connection: Connection, batch: Sequence[Checked], rules: Mapping[s
             "groups": _by_severity(fired[number], words),
             "gate": _gate(one.out / "gate.json"),
             "change": _change(changed[number], fired[number], rules, words) if number in changed else None,
-            "trend": _trend([*one.months, outcome]),
+            "trend": _trend([*months[number], outcome]),
             "completeness": _completeness(one.out / "completeness.csv", standard),
             "checks": checks[number],
             "worklist": WORKBOOK if one.worklist else None,
@@ -254,7 +258,19 @@ def _contents(connection: Connection, batch: Sequence[Checked], rules: Mapping[s
     return contents
 
 
-_HEADER: Mapping[str, Sequence[str]] = {"MHS000Header": ("OrgIDProvider", "ReportingPeriodStartDate")}
+def _compared(batch: Sequence[Checked], sent: Mapping[int, tuple[str | None, str | None]]) -> tuple[dict[int, Path], dict[int, Sequence[Outcome]]]:
+    """Per submission the check of its last upload, and what the checks of earlier months of the same provider came to."""
+    previous: dict[int, Path] = {}
+    months: dict[int, Sequence[Outcome]] = {}
+    for number, one in enumerate(batch, 1):
+        provider, period = sent[number]
+        found = [(folder, outcome) for folder in one.earlier if (outcome := earlier.outcome(folder)) and outcome.provider == provider]
+        last = next((folder for folder, outcome in reversed(found) if outcome.period == period), one.previous)
+        if last:
+            previous[number] = last
+        before = [outcome for _, outcome in found if outcome.period and period and outcome.period < period]
+        months[number] = sorted([*one.months, *before], key=lambda outcome: outcome.period or "")
+    return previous, months
 
 
 def _sent(connection: Connection, batch: Sequence[Checked]) -> dict[int, tuple[str | None, str | None]]:
@@ -297,7 +313,7 @@ def _list_work(connection: Connection, rules: Mapping[str, Rule], words: _Words,
         f"""CREATE TABLE work AS
         WITH alone AS (SELECT submission, table_name, row FROM held GROUP BY ALL HAVING count(*) = 1 AND max(together) = 1),
         freed AS (
-            SELECT submission, cause AS code, spot AS row, count(*) AS frees FROM held
+            SELECT submission, code, spot AS row, count(*) AS frees FROM held
             SEMI JOIN alone USING (submission, table_name, row) GROUP BY ALL
         ),
         found AS (
@@ -306,7 +322,7 @@ def _list_work(connection: Connection, rules: Mapping[str, Rule], words: _Words,
             UNION
             SELECT finding.submission, finding.code, finding.table_name, finding.row, NULL FROM finding
             SEMI JOIN held ON held.submission = finding.submission AND held.table_name = finding.table_name AND held.row = finding.row
-                AND held.cause = finding.code AND held.spot = finding.row
+                AND held.code = finding.code AND held.spot = finding.row
             UNION
             SELECT check_finding.submission, code, table_name, row, CASE WHEN month IS DISTINCT FROM period THEN month END
             FROM check_finding JOIN own_period ON own_period.submission = CAST(check_finding.submission AS VARCHAR)
@@ -380,9 +396,11 @@ def _change(change: Change, fired: Sequence[_Fired], rules: Mapping[str, Rule], 
         rule = rules[code]
         level = now[code].level if code in now else rule.levels.get(words.edition, "warning")
         state = "New" if not was else "Gone" if not rows else "More" if rows > was else "Fewer"
-        lines.append({**words.of(_Fired(rule, level, rows, ())), "was": was, "now": rows, "state": state, "size": abs(rows - was)})
+        shown = _Fired(rule, level, rows, ())
+        lines.append({**words.of(shown), "was": was, "now": rows, "state": state, "size": abs(rows - was), "follows": _links(shown)})
     order = {"New": 0, "More": 1, "Fewer": 2, "Gone": 3}
-    lines.sort(key=lambda line: (not line["rejects"], order[line["state"]], -line["size"], line["code"]))
+    # What follows from other rows changes with them, so it comes last.
+    lines.sort(key=lambda line: (line["follows"], not line["rejects"], order[line["state"]], -line["size"], line["code"]))
     return {
         "lines": lines[:_MOST_CHANGES],
         "more": max(len(lines) - _MOST_CHANGES, 0),
@@ -567,24 +585,27 @@ def _links(item: _Fired) -> bool:
 
 
 def _trace(connection: Connection, standard: Standard, fired: Iterable[_Fired]) -> None:
-    """``held`` (submission, table_name, row, cause, spot, together): per rejected row what must be mended before it is loaded.
+    """``held`` (submission, table_name, row, cause, code, spot, together): per rejected row what must be mended before it is loaded.
 
-    ``cause`` is a code, ``spot`` the first row of its table that is at fault for this one, ``together`` how many are. A row that
-    fails a rule of its own is its own cause. A row that was rejected for want of its parent has the causes of that parent;
-    where the submission has no such parent at all, the want itself is the cause. The links are followed in the order in which
-    the portal judges them, so a row is never the cause of what was rejected before it.
+    ``code`` is the rule that fails at the row at fault, ``spot`` the number of that row (the first, where several are),
+    ``together`` how many are. A row that fails a rule of its own is its own cause. A row that was rejected for want of its parent
+    has the causes of that parent; where the submission has no such parent at all, the want itself is the cause, and it is one
+    cause whichever tables miss that parent. The links are followed in the order in which the portal judges them, so a row is
+    never the cause of what was rejected before it.
     """
     rejecting = {item.rule.code: item for item in fired if item.level in REJECTING}
     linking = {code: item.rule for code, item in rejecting.items() if _links(item)}
-    connection.execute("CREATE TABLE held (submission INTEGER, table_name VARCHAR, row BIGINT, cause VARCHAR, spot BIGINT, together BIGINT)")
     connection.execute(
-        "INSERT INTO held SELECT DISTINCT submission, table_name, row, code, row, 1 FROM finding WHERE row > 0 AND list_contains(?, code)",
+        "CREATE TABLE held (submission INTEGER, table_name VARCHAR, row BIGINT, cause VARCHAR, code VARCHAR, spot BIGINT, together BIGINT)"
+    )
+    connection.execute(
+        "INSERT INTO held SELECT DISTINCT submission, table_name, row, code, code, row, 1 FROM finding WHERE row > 0 AND list_contains(?, code)",
         [sorted(rejecting.keys() - linking.keys())],
     )
     for code in (code for code in standard.referential_order if code in linking):
         rule = linking[code]
         child, parent = standard.table(rule.table), standard.table(rule.arguments["parent"])
-        key = identifier(rule.arguments["key"])
+        key, want = identifier(rule.arguments["key"]), f"{parent.id}.{rule.arguments['key']}"
         connection.execute(
             f"""INSERT INTO held
             WITH lost AS (
@@ -592,15 +613,15 @@ def _trace(connection: Connection, standard: Standard, fired: Iterable[_Fired]) 
                 FROM finding JOIN {identifier(child.name)} AS child ON child.submission = finding.submission AND child.row = finding.row
                 WHERE finding.code = {text_literal(code)}
             ), cause AS (
-                SELECT held.submission, parent.{key} AS link, held.cause, min(held.spot) AS spot,
+                SELECT held.submission, parent.{key} AS link, held.cause, min({{'spot': held.spot, 'code': held.code}}) AS fault,
                     greatest(count(DISTINCT held.spot), max(held.together)) AS together
                 FROM held JOIN {identifier(parent.name)} AS parent ON parent.submission = held.submission AND parent.row = held.row
                 WHERE held.table_name = {text_literal(parent.name)}
                 GROUP BY ALL
             )
             SELECT * FROM (
-                SELECT lost.submission, {text_literal(child.name)} AS table_name, lost.row, coalesce(cause.cause, {text_literal(code)}) AS cause,
-                    CASE WHEN cause.cause IS NULL THEN lost.row ELSE cause.spot END, coalesce(cause.together, 1)
+                SELECT lost.submission, {text_literal(child.name)} AS table_name, lost.row, coalesce(cause.cause, {text_literal(want)}) AS cause,
+                    coalesce(cause.fault.code, {text_literal(code)}), coalesce(cause.fault.spot, lost.row), coalesce(cause.together, 1)
                 FROM lost LEFT JOIN cause ON cause.submission = lost.submission AND cause.link = lost.link
             ) ANTI JOIN held USING (submission, table_name, row, cause)"""
         )
@@ -609,24 +630,32 @@ def _trace(connection: Connection, standard: Standard, fired: Iterable[_Fired]) 
 def _fixes(connection: Connection, fired: Mapping[int, Sequence[_Fired]], words: _Words) -> dict[int, list[dict[str, Any]]]:
     """Per submission the causes of rejected rows: what rejects the file first, then by how many rows one of them alone holds back."""
     found = connection.execute(
-        f"""WITH alone AS (SELECT submission, table_name, row FROM held GROUP BY ALL HAVING count(*) = 1)
-        SELECT held.submission, held.cause, held.table_name, count(*), count(alone.row), min(held.row, {_FIRST_ROWS})
+        """WITH alone AS (SELECT submission, table_name, row FROM held GROUP BY ALL HAVING count(*) = 1)
+        SELECT held.submission, held.cause, held.table_name, count(*), count(alone.row)
         FROM held LEFT JOIN alone ON alone.submission = held.submission AND alone.table_name = held.table_name AND alone.row = held.row
         GROUP BY held.submission, held.cause, held.table_name ORDER BY held.submission, held.cause, held.table_name"""
     ).fetchall()
+    # Only the rows at fault: those of other tables are held back by them. One want has a code for each table that misses the parent.
+    faults: dict[tuple[int, str], list[tuple[str, int, tuple[int, ...]]]] = defaultdict(list)
+    for submission, cause, code, rows, first in connection.execute(
+        f"""SELECT submission, cause, code, count(*) AS rows, min(row, {_FIRST_ROWS})
+        FROM held JOIN finding USING (submission, table_name, row, code) WHERE held.spot = held.row
+        GROUP BY submission, cause, code ORDER BY submission, cause, rows DESC, code"""
+    ).fetchall():
+        faults[submission, cause].append((code, rows, tuple(first)))
     by_code = {(submission, item.rule.code): item for submission, items in fired.items() for item in items}
     fixes: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for (submission, cause), group in groupby(found, key=lambda line: line[:2]):
-        parts = [(words.standard.table(table), rows, alone, first) for _, _, table, rows, alone, first in group]
-        item = by_code[submission, cause]
-        # Only the rows of the rule's own table are at fault; those of other tables are held back by them.
-        rows, first = next((rows, tuple(first)) for table, rows, _, first in parts if table.id == item.rule.table)
+        parts = [(words.standard.table(table), rows, alone) for _, _, table, rows, alone in group]
+        (code, rows, first), *others = faults[submission, cause]
+        item = by_code[submission, code]
         fixes[submission].append(
             {
                 **words.of(_Fired(item.rule, item.level, rows, first)),
+                "also": [other for other, _, _ in others],
                 "held": sum(part[1] for part in parts),
                 "frees": sum(part[2] for part in parts),
-                "reach": [{"table": table.title, "rows": rows} for table, rows, _, _ in sorted(parts, key=lambda part: -part[1])],
+                "reach": [{"table": table.title, "rows": rows} for table, rows, _ in sorted(parts, key=lambda part: -part[1])],
             }
         )
     for items in fixes.values():
