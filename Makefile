@@ -34,6 +34,7 @@ ui: venv            ## Airflow on this machine: API server, scheduler, DAG proce
 generated: venv     ## write again what is generated from the standard: suites, table definitions, field documentation
 	@$(BIN)/python -m ips_pipeline.quality.gate --write
 	@$(BIN)/python -m ips_pipeline.mhsds.render docs
+	@$(BIN)/python -m ips_pipeline.measures.handbook docs
 
 lock: venv          ## resolve the dependencies again into requirements.lock (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -46,6 +46,9 @@ _EDITIONS: Mapping[Edition, str] = {"published": "published rules (January 2024)
 #: The look-up lists of a reference folder, all at hand.
 _LISTS = ("organisations", "schools", "postcodes")
 
+#: How many measures the page of a rule names.
+_READERS_SHOWN = 8
+
 #: Kinds that follow from other findings; the portal's own stage for them is not public.
 _DERIVED = frozenset({"period_mismatch", "header_invalid", "nothing_left"})
 
@@ -224,7 +227,11 @@ def endangers(standard: Standard, rule: Rule) -> list[str]:
         return []
     uses = _uses(standard.version)
     table = standard.table(rule.table)
-    lines = [f"{element}: {uses[table.name][element]}" for element in judged_elements(rule, table) if element in uses.get(table.name, {})]
+    judged = judged_elements(rule, table)
+    lines = [f"{element}: {uses[table.name][element]}" for element in judged if element in uses.get(table.name, {})]
+    if readers := list(dict.fromkeys(measure for element in judged for measure in _readers(standard.version).get((table.name, element), ()))):
+        more = " and others" if len(readers) > _READERS_SHOWN else ""
+        lines.append(f"Measures that read it: {', '.join(readers[:_READERS_SHOWN])}{more}.")
     levels = set(rule.levels.values())
     if "file" in levels:
         lines.append("Every measure of the month: nothing of the file is loaded.")
@@ -417,6 +424,14 @@ def _uses(version: str) -> Mapping[str, Mapping[str, str]]:
         for row in csv.DictReader(handle):
             uses.setdefault(row["table"], {})[row["element"]] = row["used_for"]
     return uses
+
+
+@cache
+def _readers(version: str) -> Mapping[tuple[str, str], tuple[str, ...]]:
+    """Table and element -> the measures that read it, as found by following their SQL (make generated)."""
+    path = Path(mhsds.__file__).parent / f"v{version.partition('.')[0]}" / "measure_fields.csv"
+    with path.open(encoding="utf-8", newline="") as handle:
+        return {(row["table"], row["element"]): tuple(row["measures"].split()) for row in csv.DictReader(handle)}
 
 
 def _lost_with(standard: Standard, table: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The edge cases of MHS116, one readable line each in mhs116.yaml, through the real SQL."""
+"""The edge cases of MHS116, one readable line each in sql/measures/mhs116_cases.yaml, through the real SQL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-CASES: list[dict[str, Any]] = yaml.load((Path(__file__).parent / "mhs116.yaml").read_text(encoding="utf-8"), yaml.BaseLoader)  # noqa: S506 - every value stays text
+from ips_pipeline.store import steps
+
+CASES: list[dict[str, Any]] = yaml.load((steps.root() / "measures" / "mhs116_cases.yaml").read_text(encoding="utf-8"), yaml.BaseLoader)  # noqa: S506 - every value stays text
 NOTHING = ("null", "")
 COUNTED = {
     "age_band": "30 to 34",
@@ -21,7 +23,7 @@ COUNTED = {
 
 
 def add_row(world: Any, case: str, row: dict[str, Any]) -> None:
-    """Add one person's month to the world, as described at the head of mhs116.yaml."""
+    """Add one person's month to the world, as described at the head of mhs116_cases.yaml."""
 
     def value(name: str, otherwise: str) -> str | None:
         given = row.get(name, otherwise)

@@ -68,6 +68,8 @@ def test_a_page_in_full() -> None:
         "What it endangers",
         "  ServDischDate: closed and open referrals; length of referral; employment at discharge",
         "  ReferralRequestReceivedDate: new referrals; open referrals; length of referral; days to the first contact",
+        "  Measures that read it: ClosedReferrals, OpenReferrals, Caseload, LengthOfReferral0To90,",
+        "  LengthOfReferral91To180, LengthOfReferralOver180, TimeInCaseload0To90, TimeInCaseload91To180 and others.",
         "  A rejected row takes with it what the measures read from MHS001MPI, MHS002GP, MHS004EmpStatus,",
         "  MHS101Referral, MHS102OtherServiceType, MHS201CareContact, MHS202CareActivity.",
         "",
