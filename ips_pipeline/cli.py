@@ -203,6 +203,24 @@ def measures(
         click.echo(f"Not evaluated for want of reference files: {', '.join(sorted(lacking_files))}", err=True)
 
 
+@measures.command("list")
+def measures_list() -> None:
+    """Every measure, one a line: id, kind, title, family."""
+    from ips_pipeline.measures import handbook
+
+    for measure_id, kind, title, family in handbook.catalogue():
+        click.echo(f"{measure_id:<36} {kind:<10} {title}  [{family}]")
+
+
+@measures.command("show")
+@click.argument("measure_id", metavar="ID")
+def measures_show(measure_id: str) -> None:
+    """One measure in plain words: definition, source, caveats, breakdowns, the elements it reads and the rules that endanger it."""
+    from ips_pipeline.measures import handbook
+
+    click.echo(handbook.page(measure_id))
+
+
 @ips.command()
 @click.argument("measure", required=False)
 @click.option("--referral", metavar="ID", help="Instead of a measure: which measures this ServiceRequestID touches. Needs --provider.")

@@ -23,13 +23,8 @@ from ips_pipeline.store import steps
 #: The file, in the folder of the standard, that says which measures read an element; the rule book reads it.
 MEASURE_FIELDS = "measure_fields.csv"
 
-_KINDS: Mapping[str, str] = {
-    "count": "count",
-    "rate": "rate",
-    "proportion": "proportion",
-    "mean": "mean",
-    "median": "median (Kaplan-Meier, so that open cases count)",
-}
+#: What a person should know of a kind beside its name.
+_KINDS: Mapping[str, str] = {"median": "median (Kaplan-Meier, so that open cases count)"}
 
 
 def catalogue() -> list[tuple[str, str, str, str]]:
@@ -94,7 +89,7 @@ def measure_fields() -> str:
 
 def _facts(measure: Measure) -> list[tuple[str, str]]:
     facts = [
-        ("Kind", _KINDS[measure.kind] + (f" per {measure.per:,}" if measure.kind == "rate" else "")),
+        ("Kind", _KINDS.get(measure.kind, measure.kind) + (f" per {measure.per:,}" if measure.kind == "rate" else "")),
         ("Unit", measure.unit),
         ("Numerator", measure.numerator),
     ]
