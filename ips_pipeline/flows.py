@@ -28,6 +28,7 @@ from ips_pipeline.quality import validate as validation
 from ips_pipeline.quality.findings import Portal, period_days
 from ips_pipeline.quality.validate import Verdict
 from ips_pipeline.reports import earlier
+from ips_pipeline.reports.data_docs import write_data_docs
 from ips_pipeline.reports.release import write_release_page
 from ips_pipeline.reports.validation import Checked, write_validation_reports
 from ips_pipeline.settings import Site, check_period
@@ -489,7 +490,7 @@ def explain_reject(folder: Path, reference: Path, table: str, row: int, portal: 
 def _write_reports(
     checked: Sequence[Checked], verdicts: Sequence[Verdict], edition: str, local: Sequence[checks.LocalCheck], *, temporary: Path | None = None
 ) -> None:
-    """``report.html``, and the work list where it is wanted, beside the findings of each submission."""
+    """``report.html``, Data Docs where the gate ran, and the work list where it is wanted, beside the findings of each submission."""
     rules = list(standard.load().rules())
     write_validation_reports(
         checked,
@@ -500,6 +501,8 @@ def _write_reports(
         checks=checks.catalogue(local),
         temporary=temporary,
     )
+    for one in checked:
+        write_data_docs(one.out)
 
 
 def explain_measure(
