@@ -50,12 +50,12 @@ def elements() -> dict[str, tuple[str, ...]]:
     return {table: tuple(names) for table, names in held.items()}
 
 
-def prepare(connection: Connection, standard: Standard, *, macros: bool = True) -> None:
+def prepare(connection: Connection, standard: Standard, *, macros: bool = True, only: str | None = None) -> None:
     """Make what the SQL reads: ``field_value``, ``completeness_field``, ``completeness_code``, ``completeness_with``.
 
     The connection holds the tables of the submissions (``submission`` and the elements). ``field_value`` is a view with one row
     per row and field: submission, table_name, element, value and with_value, the value of the element it is counted with.
-    ``macros`` is False where the format functions are there already.
+    ``macros`` is False where the format functions are there already. ``only`` names a table (table_name, submission, row) of the rows to look at.
     """
     if macros:
         for macro in formats.MACROS:
@@ -86,11 +86,17 @@ def prepare(connection: Connection, standard: Standard, *, macros: bool = True) 
     companions = list(_companions())
     names = ("table_name", "element", "code")
     create_table(connection, "completeness_with", {name: [item[place] for item in companions] for place, name in enumerate(names)})
-    connection.execute("CREATE VIEW field_value AS " + " UNION ALL ".join(_values(table) for table in elements()))
+    connection.execute("CREATE VIEW field_value AS " + " UNION ALL ".join(_values(table, only) for table in elements()))
 
 
-def _values(table: str) -> str:
+def _values(table: str, only: str | None) -> str:
     """SQL for the values of a table's fields, one row each."""
+    wanted_rows = (
+        f" SEMI JOIN {identifier(only)} AS wanted ON wanted.table_name = {text_literal(table)}"
+        " AND wanted.submission = source.submission AND wanted.row = source.row"
+        if only
+        else ""
+    )
     pairs = ", ".join(
         f"{{element: {text_literal(one.element)}, value: {identifier(one.element)},"
         f" with_value: {identifier(one.with_element) if one.with_element else 'CAST(NULL AS VARCHAR)'}}}"
@@ -99,7 +105,7 @@ def _values(table: str) -> str:
     )
     return (
         f"SELECT submission, {text_literal(table)} AS table_name, held.element, held.value, held.with_value"
-        f" FROM (SELECT submission, unnest([{pairs}]) AS held FROM {identifier(table)})"
+        f" FROM (SELECT submission, unnest([{pairs}]) AS held FROM {identifier(table)} AS source{wanted_rows})"
     )
 
 

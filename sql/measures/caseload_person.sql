@@ -1,6 +1,7 @@
 -- Everybody on the caseload of a mental health provider in the longest pooled period, to any service, as their latest record describes them.
 --   last_month   the last month on a caseload: who is in a shorter period too
--- The sub-ICB is that of the open GP registration on that record (the first, should there be two), else of the home; closed ones count in their successors.
+-- The sub-ICB is that of the open GP registration on that record (the first, should there be two), else of the home; closed ones count in their
+-- successors.
 -- Grain: one row per person. Keys: Person_ID.
 WITH latest AS (
     SELECT Person_ID, max(last_month) AS last_month, max(RecordNumber) AS RecordNumber

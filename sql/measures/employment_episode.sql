@@ -1,7 +1,7 @@
 -- What the employment statuses say about each IPS episode. The person's statuses stand in for the episode: MHSDS holds no job.
---   start_status, discharge_status   the status nearest to the day, within the days that the bands of the standard allow; a known one before an unknown
---                    one, and not one that began after the day or had ended before it. On equal distance the earlier one describes the referral, the
---                    later one the discharge.
+--   start_status, discharge_status   the status nearest to the day, within the days that the bands of the standard allow; a known one before an
+--                    unknown one, and not one that began after the day or had ended before it. On equal distance the earlier one describes the
+--                    referral, the later one the discharge.
 --   job_started      first start date of work inside the episode, whatever the status at the start
 --   job_ended        its end date; without one, the day a later status was recorded as out of work
 --   moved            first day inside the episode that shows work after a start out of work: a status recorded, or a start date (moved_dated)

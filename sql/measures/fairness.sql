@@ -1,5 +1,5 @@
--- Evidence of fair access: who of the whole secondary-care caseload came to IPS, and who of those out of work moved into work, over 12, 24 and 36 months.
--- People who came to IPS have rows of their own. All others only make up denominators, so they are counted together, by everything they have in common.
+-- Evidence of fair access over 12, 24 and 36 months: who of the whole secondary-care caseload came to IPS, and who of those out of work moved to work.
+-- People who came to IPS have rows of their own. All others only make up denominators, so they are counted together, by what they have in common.
 -- Providers have quantities of their own, because a person on two caseloads belongs to both of them and still is one person.
 -- Grain: one row per person or group of people, and period. Keys: unit, period_start.
 WITH seen AS (
@@ -29,7 +29,7 @@ caseload AS (
 person AS (
     SELECT
         'person ' || caseload.Person_ID AS unit,
-        caseload.* EXCLUDE (months, Person_ID, last_month, is_adult),
+        caseload.* EXCLUDE (Person_ID, last_month, is_adult),
         1 AS n_fair_people,
         1 AS n_fair_people_seen,
         CAST(caseload.is_adult AS INTEGER) AS n_fair_adults,
@@ -43,7 +43,7 @@ person AS (
 ),
 others AS (
     SELECT
-        caseload.* EXCLUDE (months, Person_ID, last_month, is_adult),
+        caseload.* EXCLUDE (Person_ID, last_month, is_adult),
         count(*) AS n_fair_people,
         count(*) FILTER (caseload.is_adult) AS n_fair_adults
     FROM caseload
@@ -55,6 +55,7 @@ others AS (
 provider AS (
     SELECT
         'caseload of ' || held.OrgIDProv AS unit,
+        pool.months,
         pool.period_start,
         held.OrgIDProv AS by_provider,
         count(*) AS n_fair_caseload,
@@ -67,13 +68,9 @@ provider AS (
         ON seen.months = pool.months
         AND seen.Person_ID = held.Person_ID
         AND seen.OrgIDProv = held.OrgIDProv
-    GROUP BY held.OrgIDProv, pool.period_start
-)
-SELECT
-    'fairness' AS family,
-    getvariable('period_end') AS period_end,
-    counted.*
-FROM (
+    GROUP BY held.OrgIDProv, pool.months, pool.period_start
+),
+counted AS (
     SELECT * FROM person
 
     UNION ALL BY NAME
@@ -86,4 +83,23 @@ FROM (
     UNION ALL BY NAME
 
     SELECT * FROM provider
-) AS counted
+),
+named AS (
+    SELECT * EXCLUDE (months) FROM counted
+    WHERE months = 12
+
+    UNION ALL BY NAME
+
+    SELECT unit, period_start, COLUMNS('^by_'), COLUMNS('^(n_.*)$') AS '\1_24' FROM counted
+    WHERE months = 24
+
+    UNION ALL BY NAME
+
+    SELECT unit, period_start, COLUMNS('^by_'), COLUMNS('^(n_.*)$') AS '\1_36' FROM counted
+    WHERE months = 36
+)
+SELECT
+    'fairness' AS family,
+    getvariable('period_end') AS period_end,
+    named.*
+FROM named

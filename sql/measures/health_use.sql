@@ -1,6 +1,6 @@
 -- Evidence of hospital use in the twelve months before and after the first IPS contact, with the days each person was really in view.
--- A day is in view when it lies in a month that a provider which knows the person sent, and that provider sends hospital stays at all. Days are half
--- open: the day of the contact is the first day after. A stay across that day is split: its nights count on the side they lie on, its admission where it began.
+-- A day is in view when it lies in a month that a provider which knows the person sent, and that provider sends hospital stays at all. The day of
+-- the contact is the first day after. A stay across that day is split: its nights count on the side they lie on, its admission where it began.
 --   matched   as many days before as after: the shorter of the two runs of days in view that reach the contact without a gap
 -- It covers people whose first contact lies in the twelve months or in the twelve before them.
 -- Grain: one row per person and sub-ICB. Keys: unit, by_sub_icb.
@@ -139,7 +139,8 @@ SELECT
     CASE WHEN reason IS NULL THEN days_matched END AS n_hosp_days_matched,
     CASE WHEN reason IS NULL THEN matched_before END AS n_hosp_nights_matched_before,
     CASE WHEN reason IS NULL THEN matched_after END AS n_hosp_nights_matched_after,
-    CASE WHEN reason IS NULL THEN matched_after - matched_before END AS n_hosp_nights_change,
+    CASE WHEN reason IS NULL THEN greatest(matched_before - matched_after, 0) END AS n_hosp_nights_fewer,
+    CASE WHEN reason IS NULL THEN greatest(matched_after - matched_before, 0) END AS n_hosp_nights_more,
     CAST(reason IS NULL AND days_matched > 0 AS INTEGER) AS n_hosp_people_matched,
     CAST(reason IS NULL AND matched_after < matched_before AS INTEGER) AS n_hosp_people_fewer_nights,
     CAST(reason IS NULL AND matched_after > matched_before AS INTEGER) AS n_hosp_people_more_nights

@@ -1,4 +1,4 @@
--- The episodes our outcomes are about: every referral that an IPS team held in some month or that had a counted contact, over all months to the period.
+-- The episodes our outcomes are about: every referral that an IPS team held in some month or that had a counted contact, over all months so far.
 -- Its dates are those sent last, whether or not the referral still looked like IPS in that month; the person is as in the last month that did.
 --   observed_until   the day up to which the episode is known: its discharge, else the end of the last month it was sent in, at most the period's end
 -- Grain: one row per referral. Keys: UniqServReqID.

@@ -1,9 +1,9 @@
--- Evidence of waits, caseload and contacts of the IPS referrals. A wait runs from the day the referral was received to its first counted contact ever.
+-- Evidence of waits, caseload and contacts of IPS referrals. A wait runs from the day the referral was received to its first counted contact ever.
 --   open at the end    sent in the last month and not discharged by its last day
 -- A contact before the referral was received makes a negative wait: it has a count of its own and no part in the shares.
 -- Grain: one row per referral, IPS team of it and sub-ICB of the person. Keys: unit, by_team, by_sub_icb.
 WITH team AS (
-    SELECT DISTINCT episode.UniqServReqID, episode.OrgIDProv || '; ' || ips_team.CareProfTeamLocalID AS team
+    SELECT DISTINCT episode.UniqServReqID, episode.OrgIDProv || '|' || ips_team.CareProfTeamLocalID AS team
     FROM referral_episode AS episode
     INNER JOIN (
         SELECT submission, ServiceRequestID, CareProfTeamLocalID FROM ips_referral
@@ -45,7 +45,7 @@ SELECT
     getvariable('period_start') AS period_start,
     getvariable('period_end') AS period_end,
     patient_level.* EXCLUDE (submission, patient_row),
-    coalesce(team.team, judged.OrgIDProv || '; no IPS team') AS by_team,
+    coalesce(team.team, judged.OrgIDProv || '|no IPS team') AS by_team,
     judged.start_status AS by_start_status,
     judged.received,
     judged.first_contact,

@@ -13,8 +13,15 @@ WITH attribute AS (
     FROM completeness_code
     WHERE list = 'SnomedAttribute'
 ),
+held AS (
+    -- Most values come again and again, so each is read once per submission.
+    SELECT submission, table_name, element, value, with_value, count(*) AS rows
+    FROM field_value
+    GROUP BY submission, table_name, element, value, with_value
+),
 read AS (
     SELECT
+        field_value.rows,
         field_value.submission,
         field_value.table_name,
         field_value.element,
@@ -29,7 +36,7 @@ read AS (
             WHEN field.format = 'snomed expression' AND NOT is_expression(field_value.value, attribute.codes) THEN 'invalid'
             ELSE 'valid'
         END AS class
-    FROM field_value
+    FROM held AS field_value
     INNER JOIN completeness_field AS field
         ON field.table_name = field_value.table_name
         AND field.element = field_value.element
@@ -51,11 +58,11 @@ SELECT
     submission,
     table_name,
     element,
-    count(*) AS counted,
-    count(*) FILTER (WHERE class = 'valid') AS valid,
-    count(*) FILTER (WHERE class = 'other') AS other,
-    count(*) FILTER (WHERE class = 'default') AS defaulted,
-    count(*) FILTER (WHERE class = 'invalid') AS invalid,
-    count(*) FILTER (WHERE class = 'missing') AS missing
+    CAST(sum(rows) AS BIGINT) AS counted,
+    CAST(coalesce(sum(rows) FILTER (class = 'valid'), 0) AS BIGINT) AS valid,
+    CAST(coalesce(sum(rows) FILTER (class = 'other'), 0) AS BIGINT) AS other,
+    CAST(coalesce(sum(rows) FILTER (class = 'default'), 0) AS BIGINT) AS defaulted,
+    CAST(coalesce(sum(rows) FILTER (class = 'invalid'), 0) AS BIGINT) AS invalid,
+    CAST(coalesce(sum(rows) FILTER (class = 'missing'), 0) AS BIGINT) AS missing
 FROM read
 GROUP BY submission, table_name, element
