@@ -106,6 +106,16 @@ EPISODES = (
     "measures/caseload_provider",
     "measures/caseload_person",
 )
+#: What local IPS records say of jobs, clients and staff, before it is put together as evidence.
+PLACEMENTS = (
+    "measures/ips_first_job",
+    "measures/ips_span",
+    "measures/ips_covered",
+    "measures/ips_threshold",
+    "measures/ips_grow_episode",
+    "measures/ips_grow_job",
+    "measures/ips_grow_staff",
+)
 #: Evidence of our own measures, a table per family; ``publish/evidence`` puts them together.
 FAMILIES = (
     "measures/access_month",
@@ -120,7 +130,16 @@ FAMILIES = (
     "measures/access",
     "measures/dashboard_corrected",
 )
-OUTCOMES = ("measures/employment", "measures/waits", "measures/waits_time", "measures/health_use", "measures/fairness")
+OUTCOMES = (
+    "measures/employment",
+    "measures/waits",
+    "measures/waits_time",
+    "measures/health_use",
+    "measures/fairness",
+    "measures/ips_grow",
+    "measures/ips_grow_time",
+    "measures/trial",
+)
 PUBLISH = (
     "publish/evidence",
     "publish/evidence_count",
@@ -143,6 +162,7 @@ PUBLISH = (
 DISCLOSE = (
     "publish/local_count",
     "publish/statistic",
+    "measures/trial_comparison",
     "publish/broken",
     "publish/measure_value",
     "publish/released",
@@ -203,7 +223,7 @@ def compute(
         registry.as_tables(connection, held)
         _load_submissions(connection, chosen)
         steps.declare(connection, declared)
-        steps.run(connection, (*DERIVE, *RECORDS, *MHS116, *DASHBOARD, *EPISODES, *FAMILIES, *OUTCOMES, *PUBLISH), declared, views=VIEWS)
+        steps.run(connection, (*DERIVE, *RECORDS, *MHS116, *DASHBOARD, *EPISODES, *FAMILIES, *PLACEMENTS, *OUTCOMES, *PUBLISH), declared, views=VIEWS)
         disclosure.apply(connection, disclosure.Rule(SMALLEST_SHOWN, ROUNDING_BASE))
         steps.run(connection, DISCLOSE, declared)
         _hold_invariants(connection)
@@ -287,6 +307,9 @@ def _load_records(connection: duck.Connection, records: Sequence[Path]) -> froze
     """Create ``<table> as recorded`` for every table of the local IPS records; gives the names of the tables that are held."""
     tables = tuple(standard.load(standard.LOCAL).tables.values())
     folders.load(connection, records, tables, suffix=" as recorded")
+    benchmarks = standard.load(standard.LOCAL).code_rows("benchmark")
+    duck.create_table(connection, "benchmark as text", {key: [row[key] for row in benchmarks] for key in ("code", "valid_from", "value")})
+    connection.execute('CREATE TABLE ips_benchmark AS SELECT code, CAST(valid_from AS DATE) AS valid_from, value FROM "benchmark as text"')
     return frozenset(table.name for table in tables for folder in records if (folder / f"{table.name}.parquet").is_file())
 
 

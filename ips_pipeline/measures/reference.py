@@ -34,6 +34,7 @@ FILES: Mapping[str, _File] = {
     "lsoa_imd2019": _File("lsoa_imd", ("LSOA2011", "IMDDecile2019")),
     "population_subicb": _File("population_subicb", ("SubICB_ONS", "Gender", "Age", "Population"), frozenset({"Age", "Population"})),
     "population_lsoa": _File("population_lsoa", ("LSOA2011", "Population"), frozenset({"Population"}), total="Population"),
+    "minimum_wage": _File("minimum_wage", ("valid_from", "lowest_age", "pence_per_hour"), frozenset({"lowest_age", "pence_per_hour"})),
     "census2021_ethnicity": _File("census2021_ethnicity", ("EthnicGroupCode", "Observation"), frozenset({"Observation"}), total="Observation"),
 }
 

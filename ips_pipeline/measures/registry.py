@@ -12,7 +12,8 @@ import yaml
 from ips_pipeline.store import steps
 from ips_pipeline.store.duck import Connection, create_table, identifier
 
-Kind = Literal["count", "rate", "proportion", "mean", "median"]
+#: A difference or a ratio is between the arms of a trial; the other kinds are of one level each.
+Kind = Literal["count", "rate", "proportion", "mean", "median", "difference", "ratio"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,8 +87,8 @@ def _load_referrals(connection: Connection, submissions: Sequence[Path]) -> None
     providers = {"submission": [str(number) for number in range(1, len(submissions) + 1)], "provider": [item.parent.name for item in submissions]}
     create_table(connection, "returned by", providers)
     connection.execute(
-        f"CREATE TABLE known_referral AS SELECT DISTINCT by.provider, referral.ServiceRequestID FROM {identifier(referral.name + ' returned')}"
-        ' AS referral JOIN "returned by" AS by ON CAST(by.submission AS INTEGER) = referral.submission'
+        f"CREATE TABLE known_referral AS SELECT DISTINCT sender.provider, referral.ServiceRequestID FROM {identifier(referral.name + ' returned')}"
+        ' AS referral JOIN "returned by" AS sender ON CAST(sender.submission AS INTEGER) = referral.submission'
     )
 
 

@@ -20,4 +20,8 @@ FROM (
     SELECT * FROM health_use
     UNION ALL BY NAME
     SELECT * FROM fairness
+    UNION ALL BY NAME
+    SELECT * FROM ips_grow
+    UNION ALL BY NAME
+    SELECT * FROM trial
 )

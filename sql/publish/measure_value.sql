@@ -7,6 +7,11 @@ WITH value AS (
 
     UNION ALL BY NAME
 
+    SELECT *, 'unsuppressed' AS variant, 'exact' AS disclosure
+    FROM trial_comparison
+
+    UNION ALL BY NAME
+
     SELECT
         measure_id, breakdown, level, description AS level_name,
         getvariable('period_start') AS period_start, getvariable('period_end') AS period_end,

@@ -16,3 +16,7 @@ WHERE false
 UNION ALL BY NAME
 
 SELECT * FROM waits_time
+
+UNION ALL BY NAME
+
+SELECT * FROM ips_grow_time
