@@ -13,7 +13,7 @@ from ips_pipeline.errors import InputError, IpsError, UsageError
 from ips_pipeline.measures import disclosure, registry
 from ips_pipeline.measures import reference as reference_data
 from ips_pipeline.mhsds import standard
-from ips_pipeline.store import duck, folders, steps
+from ips_pipeline.store import completeness, duck, folders, steps
 
 #: NHS England's rule, which local releases keep as well: counts below this are hidden, and the others rounded to this.
 SMALLEST_SHOWN, ROUNDING_BASE = 5, 5
@@ -105,6 +105,7 @@ EPISODES = (
     "measures/pool",
     "measures/caseload_provider",
     "measures/caseload_person",
+    "measures/data_quality_row",
 )
 #: What local IPS records say of jobs, clients and staff, before it is put together as evidence.
 PLACEMENTS = (
@@ -118,6 +119,8 @@ PLACEMENTS = (
 )
 #: Evidence of our own measures, a table per family; ``publish/evidence`` puts them together.
 FAMILIES = (
+    "measures/data_quality_contact",
+    "measures/data_quality",
     "measures/access_month",
     "measures/access_window",
     "measures/access_rolling",
@@ -219,11 +222,14 @@ def compute(
         memory_limit=memory_limit,
     ) as connection:
         held = reference_data.load(connection, reference) | _load_records(connection, records) | _earlier_month(chosen, declared["period_start"])
+        held |= _hospital_stays(chosen)
         reference_data.load_groups(connection)
         registry.as_tables(connection, held)
         _load_submissions(connection, chosen)
         steps.declare(connection, declared)
-        steps.run(connection, (*DERIVE, *RECORDS, *MHS116, *DASHBOARD, *EPISODES, *FAMILIES, *PLACEMENTS, *OUTCOMES, *PUBLISH), declared, views=VIEWS)
+        steps.run(connection, (*DERIVE, *RECORDS, *MHS116, *DASHBOARD, *EPISODES), declared, views=VIEWS)
+        completeness.prepare(connection, standard.load(), only="data_quality_row")
+        steps.run(connection, (completeness.STEP, *FAMILIES, *PLACEMENTS, *OUTCOMES, *PUBLISH), declared, views=VIEWS)
         disclosure.apply(connection, disclosure.Rule(SMALLEST_SHOWN, ROUNDING_BASE))
         steps.run(connection, DISCLOSE, declared)
         _hold_invariants(connection)
@@ -271,6 +277,11 @@ def variables(period: str, status: str, publisher: str = "local") -> dict[str, s
     }
 
 
+def _hospital_stays(chosen: Sequence[Path]) -> frozenset[str]:
+    """``hospital_stays`` when any provider sent them, without which nobody can be said to have had none."""
+    return frozenset({"hospital_stays"} if any(next(folder.glob("MHS501HospProvSpell.*"), None) for folder in chosen) else ())
+
+
 def _earlier_month(chosen: Sequence[Path], first_day: steps.Value) -> frozenset[str]:
     """``earlier_month`` when a month before the twelve is held, without which nobody can be said to have entered or left the count."""
     return frozenset({"earlier_month"} if any(f"{folder.name}-01" < str(first_day) for folder in chosen) else ())
@@ -300,7 +311,10 @@ def _load_submissions(connection: duck.Connection, chosen: Sequence[Path]) -> No
         ' FROM "folder as text"'
     )
     current = standard.load()
-    folders.load(connection, chosen, [current.table(name) for name in ELEMENTS], elements=ELEMENTS)
+    # What the completeness of fields looks at is read too.
+    extra = completeness.elements()
+    wanted = {name: tuple(dict.fromkeys((*read, *extra.get(name, ())))) for name, read in ELEMENTS.items()}
+    folders.load(connection, chosen, [current.table(name) for name in wanted], elements=wanted)
 
 
 def _load_records(connection: duck.Connection, records: Sequence[Path]) -> frozenset[str]:
@@ -357,7 +371,7 @@ def _count(connection: duck.Connection, query: str) -> int:
     return int(row[0]) if row else 0
 
 
-_INPUTS = {"earlier_month": "a month before the twelve"}
+_INPUTS = {"earlier_month": "a month before the twelve", "hospital_stays": "hospital stays (MHS501) in the submissions"}
 
 
 def _not_evaluated(held: frozenset[str]) -> list[dict[str, Any]]:

@@ -19,6 +19,8 @@ FROM (
     UNION ALL BY NAME
     SELECT * FROM health_use
     UNION ALL BY NAME
+    SELECT * FROM data_quality
+    UNION ALL BY NAME
     SELECT * FROM fairness
     UNION ALL BY NAME
     SELECT * FROM ips_grow
