@@ -1,0 +1,72 @@
+"""In a run the checks see the provider's landed months, and what they depend on makes other findings but never other accepted rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ips_pipeline import flows, settings
+from ips_pipeline.store import stages
+
+PROVIDER, FIRST, SECOND = "MU3", "2026-04", "2026-05"
+
+OWN = """checks:
+- {code: LOCAL-001, table: MHS101Referral, kind: single_row, level: note, message: The made-up trust should have one referral.}
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> settings.Site:
+    made, _ = flows.make_up_site(tmp_path_factory.mktemp("site"))
+    for month in (FIRST, SECOND):
+        flows.extract(made, PROVIDER, month)
+    return made
+
+
+def findings(site: settings.Site, month: str) -> stages.Stage:
+    held = stages.current(site.findings(PROVIDER, month))
+    assert held is not None
+    return held
+
+
+def not_evaluated(stage: stages.Stage) -> dict[str, str]:
+    content: dict[str, dict[str, str]] = json.loads((stage.path / "checks.json").read_text(encoding="utf-8"))
+    return content["not_evaluated"]
+
+
+def test_what_has_landed_is_the_history(site: settings.Site) -> None:
+    flows.validate(site, PROVIDER, FIRST)
+    flows.validate(site, PROVIDER, SECOND)
+    first, second = findings(site, FIRST), findings(site, SECOND)
+    assert not_evaluated(first)["IPS-035"] == "needs the month before, and none of this provider is at hand"
+    assert "IPS-035" not in not_evaluated(second)
+    assert second.manifest["inputs"]["checks"]["history"] == {FIRST: first.manifest["inputs"]["landing"]}
+
+
+def test_a_check_of_the_site_makes_other_findings_and_the_same_accepted_rows(site: settings.Site) -> None:
+    before = flows.validate(site, PROVIDER, SECOND)
+    assert not before["changed"]
+    place = site.file.parent / "checks"
+    place.mkdir()
+    (place / "own.yaml").write_text(OWN, encoding="utf-8")
+    text = site.file.read_text(encoding="utf-8")
+    site.file.write_text('local_checks = "checks"\n' + text, encoding="utf-8")
+    after = flows.validate(settings.load(site.file), PROVIDER, SECOND)
+    assert after["findings"] != before["findings"]
+    assert after["accepted"] == before["accepted"]
+    held = json.loads((findings(site, SECOND).path / "checks.json").read_text(encoding="utf-8"))
+    assert held["counts"]["LOCAL-001"] > 1
+    site.file.write_text(text, encoding="utf-8")
+
+
+def test_months_judged_in_one_go_have_the_same_findings_as_month_by_month(site: settings.Site, tmp_path: Path) -> None:
+    together = site.model_copy(update={"data": tmp_path / "data"})
+    for month in (FIRST, SECOND):
+        flows.extract(together, PROVIDER, month)
+    flows._judge(together, PROVIDER, [FIRST, SECOND])
+    flows.validate(site, PROVIDER, SECOND)
+    for month in (FIRST, SECOND):
+        assert findings(together, month).identity == findings(site, month).identity
+        assert (findings(together, month).path / "checks.csv").read_bytes() == (findings(site, month).path / "checks.csv").read_bytes()
