@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ips_pipeline.errors import InputError, IpsError, UsageError
-from ips_pipeline.measures import disclosure, registry
+from ips_pipeline.measures import disclosure, registry, targets
 from ips_pipeline.measures import reference as reference_data
 from ips_pipeline.mhsds import standard
 from ips_pipeline.store import completeness, duck, folders, steps
@@ -132,6 +132,8 @@ FAMILIES = (
     "measures/access_reconciliation",
     "measures/access",
     "measures/dashboard_corrected",
+    "measures/targets_standing",
+    "measures/targets",
 )
 OUTCOMES = (
     "measures/employment",
@@ -225,6 +227,7 @@ def compute(
         held |= _hospital_stays(chosen)
         reference_data.load_groups(connection)
         registry.as_tables(connection, held)
+        targets.load(connection, reference, {item.id: item.basis for item in registry.load().measures if item.basis})
         _load_submissions(connection, chosen)
         steps.declare(connection, declared)
         steps.run(connection, (*DERIVE, *RECORDS, *MHS116, *DASHBOARD, *EPISODES), declared, views=VIEWS)

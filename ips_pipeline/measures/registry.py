@@ -9,10 +9,16 @@ from typing import Any, Literal
 
 import yaml
 
+from ips_pipeline.measures.reference import FILES
+from ips_pipeline.measures.reference import FILES
+from ips_pipeline.measures.reference import FILES
 from ips_pipeline.store import steps
 from ips_pipeline.store.duck import Connection, create_table, identifier
 
 #: A difference or a ratio is between the arms of a trial; the other kinds are of one level each.
+#: What a count that may have a target is of, and over what time: twelve months or the financial year to date.
+Basis = Literal["people rolling", "referrals rolling", "people ytd", "referrals ytd"]
+
 Kind = Literal["count", "rate", "proportion", "mean", "median", "difference", "ratio"]
 
 
@@ -22,7 +28,8 @@ class Breakdown:
 
     ``within`` is the breakdown whose levels its levels make up. ``exclusive`` says that everything counted has one level of it, so
     that the levels add up to that breakdown. ``places`` are compared with the whole by funnel limits; the levels of others are compared
-    with ``reference``, or with the largest where that is None.
+    with ``reference``, or with the largest where that is None. ``levels`` is the class of bands or code groups that its levels are, from
+    which it is known which of them make up a level of another breakdown.
     """
 
     id: str
@@ -33,6 +40,7 @@ class Breakdown:
     exclusive: bool
     places: bool
     reference: str | None
+    levels: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,8 @@ class Measure:
 
     ``numerator`` and ``denominator`` are columns of the family's evidence; of a median, ``numerator`` is a quantity of its times and
     ``denominator`` is None. ``fair`` asks for comparisons: ratios to ``reference`` (or the breakdown's), and funnel limits across places.
-    ``exempt`` names the invariants that a measure published with a fault does not keep.
+    ``exempt`` names the invariants that a measure published with a fault does not keep, and ``corrects`` the published measure that this one
+    puts right. ``basis`` says what a count that may have a target is of: people or referrals, rolling (twelve months) or ytd (financial year).
     """
 
     id: str
@@ -61,15 +70,38 @@ class Measure:
     fair: bool
     reference: str | None
     exempt: frozenset[str]
+    corrects: str | None
+    basis: Basis | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Quantities of a family that make up another one at every level: ``always``, or but for rows that fall into none of them."""
+
+    family: str
+    total: str
+    parts: tuple[str, ...]
+    always: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """One quantity that two families publish: ``breakdowns`` of the first and what they are called in the second."""
+
+    families: tuple[str, str]
+    quantities: tuple[str, str]
+    breakdowns: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The families with their titles, and all breakdowns and measures, in the order they are written."""
+    """The families with their titles, and all breakdowns, measures, sums and twins, in the order they are written."""
 
     families: Mapping[str, str]
     breakdowns: Mapping[str, Breakdown]
     measures: tuple[Measure, ...]
+    sums: tuple[Sum, ...]
+    twins: tuple[Twin, ...]
 
     def absent(self, measure: Measure, breakdown: str, held: Collection[str]) -> frozenset[str]:
         """The reference files that are missing for a measure by a breakdown; empty when it can be evaluated."""
@@ -81,8 +113,13 @@ def load() -> Registry:
     """The registry that ships with the SQL."""
     data = _read("measures.yaml")
     breakdowns = {key: _breakdown(key, item) for key, item in data["breakdowns"].items()}
-    measures = [_measure(item) for family in data["families"] for item in _read(f"measures/{family}.yaml")["measures"]]
-    return Registry(data["families"], breakdowns, tuple(measures))
+    held = {family: _read(f"measures/{family}.yaml") for family in data["families"]}
+    measures = [_measure(item) for family in held.values() for item in family["measures"]]
+    sums = [
+        Sum(family, item["total"], tuple(item["parts"]), item["always"]) for family, described in held.items() for item in described.get("sums", ())
+    ]
+    twins = [Twin(tuple(item["families"]), tuple(item["quantities"]), item["breakdowns"]) for item in data["twins"]]
+    return Registry(data["families"], breakdowns, tuple(measures), tuple(sums), tuple(twins))
 
 
 def definitions() -> list[dict[str, Any]]:
@@ -106,6 +143,7 @@ def _breakdown(key: str, item: Mapping[str, Any]) -> Breakdown:
         exclusive=item.get("exclusive", False),
         places=item.get("places", False),
         reference=item.get("reference"),
+        levels=item.get("levels"),
     )
 
 
@@ -128,6 +166,8 @@ def _measure(item: Mapping[str, Any]) -> Measure:
         fair=item.get("fair", False),
         reference=item.get("reference"),
         exempt=frozenset(item.get("exempt", ())),
+        corrects=item.get("corrects"),
+        basis=item.get("basis"),
     )
 
 
@@ -139,18 +179,22 @@ def _breakdowns(listed: Mapping[str, Sequence[str]] | Sequence[str]) -> Mapping[
 
 
 def as_tables(connection: Connection, held: Collection[str]) -> None:
-    """Create ``breakdown``, ``measure`` and ``measure_breakdown`` (with what can be evaluated from the reference files held)."""
+    """Create ``breakdown``, ``measure`` and ``measure_breakdown`` (with what can be evaluated from the reference files held).
+
+    Also ``quantity_sum`` and ``quantity_twin`` (what makes up what) and ``measure_exempt`` (which invariants a faulty measure breaks).
+    """
     registry = load()
     _create(
         connection,
         "breakdown",
-        "breakdown, name, within, reference, CAST(exclusive AS BOOLEAN) AS exclusive, CAST(places AS BOOLEAN) AS places",
+        "breakdown, name, within, reference, levels, CAST(exclusive AS BOOLEAN) AS exclusive, CAST(places AS BOOLEAN) AS places",
         [
             {
                 "breakdown": item.id,
                 "name": item.name,
                 "within": item.within,
                 "reference": item.reference,
+                "levels": item.levels,
                 "exclusive": str(item.exclusive),
                 "places": str(item.places),
             }
@@ -160,8 +204,8 @@ def as_tables(connection: Connection, held: Collection[str]) -> None:
     _create(
         connection,
         "measure",
-        "measure_id, family, version, kind, CAST(per AS INTEGER) AS per, title, unit, numerator, denominator, reference,"
-        " CAST(fair AS BOOLEAN) AS fair",
+        "measure_id, family, version, kind, CAST(per AS INTEGER) AS per, title, unit, numerator, denominator, reference, basis,"
+        " CAST(fair AS BOOLEAN) AS fair, CAST(from_returns AS BOOLEAN) AS from_returns",
         [
             {
                 "measure_id": item.id,
@@ -174,7 +218,14 @@ def as_tables(connection: Connection, held: Collection[str]) -> None:
                 "numerator": item.numerator,
                 "denominator": item.denominator,
                 "fair": str(item.fair),
+                # What also needs something besides reference files says nothing about a provider whose return holds nobody.
+                "from_returns": str(item.needs <= FILES.keys()),
+                # What also needs something besides reference files says nothing about a provider whose return holds nobody.
+                "from_returns": str(item.needs <= FILES.keys()),
+                # What also needs something besides reference files says nothing about a provider whose return holds nobody.
+                "from_returns": str(item.needs <= FILES.keys()),
                 "reference": item.reference,
+                "basis": item.basis,
             }
             for item in registry.measures
         ],
@@ -193,6 +244,110 @@ def as_tables(connection: Connection, held: Collection[str]) -> None:
             for item in registry.measures
             for breakdown in item.breakdowns
         ],
+    )
+
+    _create(
+        connection,
+        "quantity_sum",
+        "family, CAST(number AS INTEGER) AS number, total, part, CAST(always AS BOOLEAN) AS always",
+        [
+            {"family": item.family, "number": str(number), "total": item.total, "part": part, "always": str(item.always)}
+            for number, item in enumerate(registry.sums)
+            for part in item.parts
+        ],
+    )
+    _create(
+        connection,
+        "quantity_twin",
+        "family, quantity, breakdown, twin_family, twin_quantity, twin_breakdown",
+        [
+            {
+                "family": item.families[0],
+                "quantity": item.quantities[0],
+                "breakdown": breakdown,
+                "twin_family": item.families[1],
+                "twin_quantity": item.quantities[1],
+                "twin_breakdown": other,
+            }
+            for item in registry.twins
+            for breakdown, other in item.breakdowns.items()
+        ],
+    )
+    _create(
+        connection,
+        "measure_exempt",
+        "measure_id, invariant",
+        [{"measure_id": item.id, "invariant": invariant} for item in registry.measures for invariant in sorted(item.exempt)],
+    )
+
+
+    _create(
+        connection,
+        "quantity_sum",
+        "family, CAST(number AS INTEGER) AS number, total, part, CAST(always AS BOOLEAN) AS always",
+        [
+            {"family": item.family, "number": str(number), "total": item.total, "part": part, "always": str(item.always)}
+            for number, item in enumerate(registry.sums)
+            for part in item.parts
+        ],
+    )
+    _create(
+        connection,
+        "quantity_twin",
+        "family, quantity, breakdown, twin_family, twin_quantity, twin_breakdown",
+        [
+            {
+                "family": item.families[0],
+                "quantity": item.quantities[0],
+                "breakdown": breakdown,
+                "twin_family": item.families[1],
+                "twin_quantity": item.quantities[1],
+                "twin_breakdown": other,
+            }
+            for item in registry.twins
+            for breakdown, other in item.breakdowns.items()
+        ],
+    )
+    _create(
+        connection,
+        "measure_exempt",
+        "measure_id, invariant",
+        [{"measure_id": item.id, "invariant": invariant} for item in registry.measures for invariant in sorted(item.exempt)],
+    )
+
+
+    _create(
+        connection,
+        "quantity_sum",
+        "family, CAST(number AS INTEGER) AS number, total, part, CAST(always AS BOOLEAN) AS always",
+        [
+            {"family": item.family, "number": str(number), "total": item.total, "part": part, "always": str(item.always)}
+            for number, item in enumerate(registry.sums)
+            for part in item.parts
+        ],
+    )
+    _create(
+        connection,
+        "quantity_twin",
+        "family, quantity, breakdown, twin_family, twin_quantity, twin_breakdown",
+        [
+            {
+                "family": item.families[0],
+                "quantity": item.quantities[0],
+                "breakdown": breakdown,
+                "twin_family": item.families[1],
+                "twin_quantity": item.quantities[1],
+                "twin_breakdown": other,
+            }
+            for item in registry.twins
+            for breakdown, other in item.breakdowns.items()
+        ],
+    )
+    _create(
+        connection,
+        "measure_exempt",
+        "measure_id, invariant",
+        [{"measure_id": item.id, "invariant": invariant} for item in registry.measures for invariant in sorted(item.exempt)],
     )
 
 

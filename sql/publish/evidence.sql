@@ -13,6 +13,8 @@ FROM (
     UNION ALL BY NAME
     SELECT * FROM dashboard_corrected
     UNION ALL BY NAME
+    SELECT * FROM targets
+    UNION ALL BY NAME
     SELECT * FROM employment
     UNION ALL BY NAME
     SELECT * FROM waits
