@@ -98,6 +98,13 @@ class Options(_Settings):
     memory_limit: Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)? ?[KMGT]i?B$")] | None = None
 
 
+class Signoff(_Settings):
+    """Who answers for a return: the roles that may approve it, and how many different persons have to."""
+
+    roles: tuple[_Text, ...] = Field(default=("Head of information", "Caldicott Guardian", "Senior information risk owner"), min_length=1)
+    people: int = Field(default=1, ge=1, le=2)
+
+
 class Site(_Settings):
     """A site, with every path absolute. ``file`` is the SITE.toml it was read from."""
 
@@ -114,6 +121,13 @@ class Site(_Settings):
     #: The folder of the site's own checks (LOCAL-nnn); those beside the package otherwise.
     local_checks: Path | None = None
     options: Options = Options()
+    #: The submission windows of the site's years, as the user entered them; the known national ones otherwise.
+    calendar: Path | None = None
+    #: Days before a window closes in which a month counts as closing.
+    closing_days: int = Field(default=5, ge=0, le=31)
+    #: Where an approved return is handed over, for the person who uploads it.
+    outbox: Path | None = None
+    signoff: Signoff = Signoff()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -195,6 +209,19 @@ class Site(_Settings):
         """Shelf of the local IPS records of a provider as they stood when a month was run, with their findings."""
         return self._shelf(self.restricted / "ips_records", period, provider)
 
+    def package(self, provider: str, period: str) -> Path:
+        """Shelf of the package made of an accepted month, as it would be sent."""
+        return self._shelf(self.restricted / "submission", period, provider)
+
+    def feedback(self, provider: str, period: str, kind: str) -> Path:
+        """Shelf of what came back about a provider and month: ``reports``, ``extract`` or ``publication``."""
+        return self._shelf(self.restricted / "feedback" / kind, period, provider)
+
+    @property
+    def ledger(self) -> Path:
+        """The folder of the ledger."""
+        return self.restricted / "ledger"
+
     def evidence(self, period: str) -> Path:
         """Shelf of the evidence rows behind the measures of a month."""
         return self._shelf(self.restricted / "evidence", period)
@@ -252,6 +279,8 @@ def load(path: Path) -> Site:
             "data": _under(home, site.data),
             "reference": _under(home, site.reference),
             "local_checks": _under(home, site.local_checks) if site.local_checks else None,
+            "calendar": _under(home, site.calendar) if site.calendar else None,
+            "outbox": _under(home, site.outbox) if site.outbox else None,
             "secrets": _under(home, site.secrets),
             "providers": tuple(_with_paths(provider, home) for provider in site.providers),
             "sources": {
@@ -326,6 +355,8 @@ def _where(location: tuple[int | str, ...]) -> str:
             return f"[sources.{name}]"
         case ("options", *_):
             return "[options]"
+        case ("signoff", *_):
+            return "[signoff]"
         case _:
             return "the top level"
 
@@ -339,5 +370,5 @@ def _known_keys(location: tuple[int | str, ...]) -> tuple[str, ...]:
     elif location[0] == "providers":
         model = Provider
     else:
-        model = Options if location[0] == "options" else Site
+        model = {"options": Options, "signoff": Signoff}.get(str(location[0]), Site)
     return tuple(name for name in model.model_fields if name != "file" or model is Reference)
