@@ -369,6 +369,8 @@ def _known_keys(location: tuple[int | str, ...]) -> tuple[str, ...]:
         model = FilesSource if "files" in location else SqlSource
     elif location[0] == "providers":
         model = Provider
+    elif location[0] == "signoff":
+        model = Signoff
     else:
-        model = {"options": Options, "signoff": Signoff}.get(str(location[0]), Site)
+        model = Options if location[0] == "options" else Site
     return tuple(name for name in model.model_fields if name != "file" or model is Reference)

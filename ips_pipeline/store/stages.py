@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ips_pipeline.errors import InputError, IpsError, RetryableError
+from ips_pipeline.errors import InputError, IpsError, RetryableError, UsageError
 
 MANIFEST = "manifest.json"
 CURRENT = "CURRENT"
@@ -134,6 +134,22 @@ def opened(shelf: Path, identity: str) -> Stage:
     except (OSError, ValueError):
         raise InputError(f"{shelf / identity} has no readable {MANIFEST}; run the stage again") from None
     return Stage(shelf / identity, identity, manifest, changed=False)
+
+
+def kept(shelf: Path) -> list[Stage]:
+    """Every sealed content on the shelf, in force or not, the oldest first."""
+    sealed = [path.parent for path in shelf.glob(f"*/{MANIFEST}")] if shelf.is_dir() else []
+    sealed.sort(key=lambda path: (path.stat().st_mtime_ns, path.name))
+    return [Stage(path, path.name, json.loads((path / MANIFEST).read_text(encoding="utf-8")), changed=False) for path in sealed]
+
+
+def put_in_force(shelf: Path, identity: str) -> Stage:
+    """Make content that is kept on the shelf current again; UsageError when it is not there, InputError when it was altered."""
+    found = next((stage for stage in kept(shelf) if stage.identity == identity), None)
+    if found is None:
+        raise UsageError(f"{shelf} keeps no {identity}; it keeps {', '.join(stage.identity for stage in kept(shelf)) or 'nothing'}")
+    verify(found)
+    return _settle(shelf, identity, changed=False)
 
 
 def verify(stage: Stage) -> None:

@@ -1,0 +1,280 @@
+"""The life of a return after it was validated: when it is due, who approves it, its hand-over, what comes back, and its history.
+
+Stands beside ``flows`` and is called like it, by the DAGs and the command line alone. Everything done here is recorded in the ledger.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from ips_pipeline.errors import InputError, UsageError
+from ips_pipeline.settings import Site
+from ips_pipeline.store import ledger, stages
+from ips_pipeline.submission import calendar, feedback, reconcile, signoff
+from ips_pipeline.submission.calendar import LONDON, Standing
+
+Clock = Callable[[], datetime]
+
+FeedbackKind = Literal["reports", "extract", "publication"]
+_READERS: Mapping[str, Callable[[Path, Path], feedback.Imported]] = {
+    "reports": feedback.read_reports,
+    "extract": feedback.read_extract,
+    "publication": feedback.read_publication,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One provider's month: where it stands in the calendar, and how far its return has come."""
+
+    provider: str
+    window: Standing
+    progress: str
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a stage of a month: its identity, whether it is in force, what it was made from, and what the ledger says of it."""
+
+    stage: str
+    identity: str
+    in_force: bool
+    inputs: Mapping[str, Any]
+    recorded: tuple[ledger.Entry, ...]
+
+
+def due(site: Site, periods: Sequence[str], moment: datetime) -> list[Due]:
+    """Where the months stand for every provider of the site, in order of month and provider."""
+    windows = calendar.load(site.calendar)
+    entries = list(ledger.entries(site.ledger))
+    return [
+        Due(provider.code, windows.standing(period, moment, closing_days=site.closing_days), _progress(site, provider.code, period, entries))
+        for period in periods
+        for provider in site.providers
+    ]
+
+
+def standing(site: Site, provider: str, period: str) -> signoff.Standing:
+    """Where the sign-off of a return stands; InputError when no package of the month is in force, or it was not made of what is in force."""
+    findings, accepted, package = _in_force(site, provider, period)
+    content = signoff.content_of(findings.identity, accepted.identity, package.identity)
+    return signoff.standing(ledger.entries(site.ledger), site.provider(provider).code, period, content, people=site.signoff.people)
+
+
+def decide(
+    site: Site,
+    provider: str,
+    period: str,
+    decision: Literal["approved", "declined", "withdrawn"],
+    *,
+    role: str,
+    comment: str = "",
+    seen: str | None = None,
+    by: str | None = None,
+    clock: Clock = ledger.utc_now,
+) -> signoff.Standing:
+    """Record a person's decision about the return as it is now and give where it stands then; UsageError when it may not be taken."""
+    now = standing(site, provider, period)
+    signoff.decide(site.ledger, decision, now, role=role, roles=site.signoff.roles, comment=comment, seen=seen, by=by, clock=clock)
+    return standing(site, provider, period)
+
+
+def hand_over(site: Site, provider: str, period: str, *, clock: Clock = ledger.utc_now) -> dict[str, Any]:
+    """Put the approved package into the outbox for the person who uploads it, and record it as submitted.
+
+    Gives provider, period, package, content, path and changed. Raises UsageError without an outbox, without valid approvals or with no
+    window open for the month, and InputError when a file of the package is not what was approved.
+    """
+    if site.outbox is None:
+        raise UsageError(f'{site.file} names no outbox; add the folder to hand returns over in, such as outbox = "outbox"')
+    now = standing(site, provider, period)
+    if why := signoff.refusal(now):
+        raise UsageError(f"Nothing was handed over: {why}")
+    window = calendar.load(site.calendar).standing(period, clock(), closing_days=site.closing_days)
+    if window.window is None or window.state is calendar.State.NOT_YET:
+        raise UsageError(f"Nothing was handed over: for {period} there is {_no_window(window)}")
+    package = _in_force(site, provider, period)[2]
+    stages.verify(package)
+    handed = stages.write(
+        site.outbox / provider / period,
+        partial(_copy_package, package),
+        staging=site.outbox / ".staging",
+        identity=package.identity,
+        inputs={"content": now.content},
+    )
+    facts = {"content": now.content, "package": package.identity, "closes": window.window.closes.isoformat(), "resubmission": window.resubmission}
+    if now.state is not signoff.State.SUBMITTED:
+        ledger.append(site.ledger, "submitted", facts, provider=provider, period=period, clock=clock)
+    return {"provider": provider, "period": period, **facts, "path": str(handed.path), "changed": now.state is not signoff.State.SUBMITTED}
+
+
+def import_feedback(site: Site, provider: str, period: str, kind: FeedbackKind, file: Path) -> dict[str, Any]:
+    """Take in what came back about a month, immutable and owner-only; gives kind, rows, names not known, identity and changed.
+
+    The same file again changes nothing. Raises InputError when the file cannot be read or is not what it is said to be.
+    """
+    if not file.is_file():
+        raise InputError(f"There is no file {file}; give the path of what came back")
+    inputs = {"file": stages.file_hash(file), "kind": kind}
+
+    def take(folder: Path) -> Mapping[str, Any]:
+        held = _READERS[kind](file, folder)
+        return {"kind": held.kind, "rows": dict(held.rows), "unknown": list(held.unknown)}
+
+    stage = stages.write(site.feedback(provider, period, kind), take, staging=site.staging, identity=stages.identity_of(inputs), inputs=inputs)
+    if stage.changed:
+        ledger.append(site.ledger, "feedback", {"kind": kind, "identity": stage.identity}, provider=provider, period=period)
+    return {**stage.manifest["facts"], "identity": stage.identity, "changed": stage.changed}
+
+
+def reconcile_month(site: Site, provider: str, period: str, out: Path) -> list[reconcile.Line]:
+    """Compare all feedback in force for a month with our own verdict, rows and numbers; row-level files go to ``out`` (restricted).
+
+    Raises InputError when nothing came back yet.
+    """
+    out.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found: list[reconcile.Line] = []
+    reports, extract, publication = (stages.current(site.feedback(provider, period, kind)) for kind in ("reports", "extract", "publication"))
+    if reports is None and extract is None and publication is None:
+        raise InputError(f"Nothing has come back for {provider} {period}; import it first with: ips feedback import")
+    if reports is not None:
+        judged = _current(site.findings(provider, period), f"{provider} {period} has not been validated; run the month first")
+        missing = judged.manifest["facts"].get("not_evaluated", {})
+        found += reconcile.reports(judged.path, reports.path, out, not_evaluated=list(missing), temporary=site.temporary)
+    if extract is not None:
+        accepted = _current(site.accepted(provider, period), f"No accepted rows of {provider} {period} are in force; run the month first")
+        found += reconcile.extract(accepted.path, extract.path, out, temporary=site.temporary)
+    if publication is not None:
+        ours, *earlier = _publications(site, period)
+        around = [path for month in (_shift(period, -1), _shift(period, 1)) for path in _publications(site, month, required=False)[:1]]
+        found += reconcile.publication(ours, publication.path, out, other_months=around, earlier=earlier, temporary=site.temporary)
+    return found
+
+
+def history(site: Site, provider: str, period: str) -> list[Version]:
+    """Every version of a provider-month that is kept, stage by stage, with what the ledger says of it."""
+    entries = [entry for entry in ledger.entries(site.ledger) if entry.period == period and entry.provider == provider]
+    shelves = {
+        "landing": site.landing(provider, period),
+        "findings": site.findings(provider, period),
+        "accepted": site.accepted(provider, period),
+        "package": site.package(provider, period),
+    }
+    return [version for name, shelf in shelves.items() for version in _versions(name, shelf, entries)]
+
+
+def releases(site: Site, period: str) -> list[Version]:
+    """Every release of a month that is kept; ``inputs['accepted']`` says which version of each provider-month it used."""
+    entries = [entry for entry in ledger.entries(site.ledger) if entry.period == period and entry.provider is None]
+    return _versions("release", site.releases(period), entries)
+
+
+def roll_back(site: Site, period: str, identity: str, why: str) -> dict[str, Any]:
+    """Put an earlier release of a month in force again and record why; UsageError when it is not kept or no reason is given."""
+    if not why.strip():
+        raise UsageError("Say why the release is rolled back; the reason is kept in the ledger")
+    before = stages.current(site.releases(period))
+    stage = stages.put_in_force(site.releases(period), identity)
+    if stage.changed:
+        facts = {"from": before.identity if before else None, "to": identity, "why": why.strip()}
+        ledger.append(site.ledger, "rolled back", facts, period=period)
+    return {"period": period, "release": stage.identity, "was": before.identity if before else None, "changed": stage.changed}
+
+
+def record(site: Site, kind: ledger.Kind, facts: Mapping[str, Any], provider: str | None = None, period: str | None = None) -> None:
+    """Add a line to the site's ledger."""
+    ledger.append(site.ledger, kind, facts, provider=provider, period=period)
+
+
+def london(day: str | None) -> datetime:
+    """Noon of a day yyyy-mm-dd by the clock of London; now when none is given. UsageError for what is no day."""
+    if day is None:
+        return ledger.utc_now()
+    try:
+        return datetime.fromisoformat(f"{day}T12:00:00").replace(tzinfo=LONDON)
+    except ValueError:
+        raise UsageError("Write the day as yyyy-mm-dd, such as 2026-09-10") from None
+
+
+def _in_force(site: Site, provider: str, period: str) -> tuple[stages.Stage, stages.Stage, stages.Stage]:
+    """Findings, accepted rows and package of a return, which have to belong together."""
+    findings = _current(site.findings(provider, period), f"{provider} {period} has not been validated; run the month first")
+    if codes := findings.manifest["facts"]["file_codes"]:
+        raise InputError(f"{provider} {period} would be rejected as a file ({', '.join(codes)}); there is no return to sign off")
+    accepted = _current(site.accepted(provider, period), f"No accepted rows of {provider} {period} are in force; run the month first")
+    package = _current(site.package(provider, period), f"No package of {provider} {period} has been built; build it with: ips submission build")
+    if accepted.manifest["inputs"]["findings"] != findings.identity or package.manifest["inputs"]["accepted"] != accepted.identity:
+        raise InputError(f"The package of {provider} {period} was not made of the rows in force; build it again with: ips submission build")
+    return findings, accepted, package
+
+
+def _current(shelf: Path, otherwise: str) -> stages.Stage:
+    stage = stages.current(shelf)
+    if stage is None:
+        raise InputError(otherwise)
+    return stage
+
+
+def _progress(site: Site, provider: str, period: str, entries: Sequence[ledger.Entry]) -> str:
+    """How far a return has come, in two or three words."""
+    findings = stages.current(site.findings(provider, period))
+    if findings is None:
+        return "landed, not validated" if stages.current(site.landing(provider, period)) else "not extracted"
+    if findings.manifest["facts"]["file_codes"]:
+        return "rejected as a file"
+    accepted, package = stages.current(site.accepted(provider, period)), stages.current(site.package(provider, period))
+    if accepted is None or package is None or package.manifest["inputs"].get("accepted") != accepted.identity:
+        return "accepted, no package"
+    content = signoff.content_of(findings.identity, accepted.identity, package.identity)
+    return signoff.standing(entries, provider, period, content, people=site.signoff.people).state.value
+
+
+def _no_window(window: Standing) -> str:
+    match window.state:
+        case calendar.State.UNKNOWN:
+            return "no window known; enter the dates of the year in the calendar of the site"
+        case calendar.State.CLOSED:
+            return "no window left in its year: the last one has closed"
+        case _:
+            return f"no window open yet; it opens on {window.window.opens:%-d %B %Y}" if window.window else "no window"
+
+
+def _copy_package(package: stages.Stage, folder: Path) -> Mapping[str, Any]:
+    for path in sorted(package.path.rglob("*")):
+        target = folder / path.relative_to(package.path)
+        if path.is_dir():
+            target.mkdir(mode=0o700)
+        elif path.name != stages.MANIFEST or path.parent != package.path:
+            shutil.copyfile(path, target)
+    return dict(package.manifest["facts"])
+
+
+def _publications(site: Site, period: str, *, required: bool = True) -> list[Path]:
+    """The final publication files of a month's evidence: the one in force first, then earlier versions."""
+    shelf = site.evidence(period)
+    held = stages.current(shelf)
+    if held is None:
+        if required:
+            raise InputError(f"No measures of {period} are in force; run the month first")
+        return []
+    others = sorted(path for path in shelf.iterdir() if path.is_dir() and path.name != held.identity)
+    return [file for folder in (held.path, *others) for file in sorted(folder.rglob("MHSDS Data_*_bbrb.csv")) if "_RAW_" not in file.name]
+
+
+def _versions(name: str, shelf: Path, entries: Sequence[ledger.Entry]) -> list[Version]:
+    held = stages.current(shelf)
+    found = []
+    for stage in stages.kept(shelf):
+        said = tuple(entry for entry in entries if stage.identity in entry.facts.values())
+        found.append(Version(name, stage.identity, held is not None and stage.identity == held.identity, stage.manifest["inputs"], said))
+    return found
+
+
+def _shift(period: str, months: int) -> str:
+    return calendar.standard_month(datetime.fromisoformat(f"{period}-15").date(), months)
