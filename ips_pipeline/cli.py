@@ -16,24 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ips_pipeline import __version__
+from ips_pipeline import __version__, cli_returns
+from ips_pipeline.cli_returns import FOLDER, Month
 from ips_pipeline.errors import IpsError, SubmissionRejected, UsageError
 from ips_pipeline.screen import Screen
 
 if TYPE_CHECKING:
     from ips_pipeline.flows import Summary
     from ips_pipeline.settings import Site
-
-
-class _Month(click.ParamType[str]):
-    name = "yyyy-mm"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from ips_pipeline.settings import PERIOD
-
-        if not PERIOD.fullmatch(str(value)):
-            self.fail("write the reporting month as yyyy-mm, such as 2026-08", param, ctx)
-        return str(value)
 
 
 class _UploadTime(click.ParamType[str]):
@@ -44,9 +34,6 @@ class _UploadTime(click.ParamType[str]):
             return datetime.strptime(str(value), "%Y-%m-%dT%H:%M:%S").isoformat()
         except ValueError:
             self.fail("write the upload time as yyyy-mm-ddThh:mm:ss", param, ctx)
-
-
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -60,7 +47,7 @@ def ips() -> None:
 
 
 @ips.command()
-@click.option("--out", type=_FOLDER, default=Path("demo-output"), show_default=True, help="Where the made-up site and its releases go.")
+@click.option("--out", type=FOLDER, default=Path("demo-output"), show_default=True, help="Where the made-up site and its releases go.")
 @click.option("--airflow", is_flag=True, help="Let Airflow run the DAGs (embedded, no server) instead of calling the stages directly.")
 def demo(out: Path, airflow: bool) -> None:
     """Run the whole pipeline on made-up trusts: extract, validate, measure, publish. No configuration, no server."""
@@ -84,10 +71,10 @@ def demo(out: Path, airflow: bool) -> None:
 
 @ips.command()
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The site's SITE.toml.")
-@click.option("--period", type=_Month(), required=True, help="The reporting month.")
+@click.option("--period", type=Month(), required=True, help="The reporting month.")
 @click.option("--provider", multiple=True, metavar="ODS", help="Only this provider (may be repeated); all of the site otherwise.")
-@click.option("--since", type=_Month(), help="Also extract and validate every month from this one on.")
-@click.option("--out", type=_FOLDER, help="The data directory, instead of the one in SITE.toml.")
+@click.option("--since", type=Month(), help="Also extract and validate every month from this one on.")
+@click.option("--out", type=FOLDER, help="The data directory, instead of the one in SITE.toml.")
 def run(config: Path, period: str, provider: tuple[str, ...], since: str | None, out: Path | None) -> None:
     """Run a real site for a month: the same stages that the Airflow DAGs run."""
     from ips_pipeline import flows, settings
@@ -105,20 +92,20 @@ def run(config: Path, period: str, provider: tuple[str, ...], since: str | None,
 
 @ips.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR [DIR …]")
-@click.option("--reference", type=_FOLDER, required=True, help="The reference folder; a list it lacks switches off the rules that need it.")
-@click.option("--out", type=_FOLDER, required=True, help="Where the reports go; one folder per DIR when there are several.")
+@click.option("--reference", type=FOLDER, required=True, help="The reference folder; a list it lacks switches off the rules that need it.")
+@click.option("--out", type=FOLDER, required=True, help="Where the reports go; one folder per DIR when there are several.")
 @click.option("--provider", metavar="ODS", help="Who is logged in to the portal.  [default: the header's provider]")
 @click.option("--submitter", metavar="ODS", help="Who sends the file.  [default: the provider]")
-@click.option("--period", type=_Month(), help="The period chosen at upload.  [default: the header's]")
+@click.option("--period", type=Month(), help="The period chosen at upload.  [default: the header's]")
 @click.option("--uploaded", type=_UploadTime(), help="The upload time.  [default: now]")
 @click.option("--edition", type=click.Choice(["published", "etos-6.0"]), default="published", show_default=True, help="Whose severities judge.")
 @click.option("--gate", is_flag=True, help="Also run the Great Expectations suites and record their verdict.")
-@click.option("--history", type=_FOLDER, metavar="ROOT", help="Earlier months as <provider>/<yyyy-mm>, for the checks that compare months.")
-@click.option("--local", type=_FOLDER, metavar="DIR", help="The trust's own checks, as YAML files.  [default: expectations/local]")
+@click.option("--history", type=FOLDER, metavar="ROOT", help="Earlier months as <provider>/<yyyy-mm>, for the checks that compare months.")
+@click.option("--local", type=FOLDER, metavar="DIR", help="The trust's own checks, as YAML files.  [default: expectations/local]")
 @click.option(
     "--previous",
     multiple=True,
-    type=_FOLDER,
+    type=FOLDER,
     metavar="OUT",
     help="What --out was at an earlier check (may be repeated): the last upload to compare with, or an earlier month."
     "  [default: what is in OUT already]",
@@ -164,12 +151,12 @@ def validate(
 
 
 @ips.group(invoke_without_command=True)
-@click.option("--submissions", type=_FOLDER, help="Root of <provider>/<yyyy-mm> folders, each taken as accepted.")
-@click.option("--reference", type=_FOLDER, help="The reference folder; what lacks a file in it is reported as not evaluated.")
-@click.option("--period", type=_Month(), help="The reporting month; its window is the twelve months ending with it.")
+@click.option("--submissions", type=FOLDER, help="Root of <provider>/<yyyy-mm> folders, each taken as accepted.")
+@click.option("--reference", type=FOLDER, help="The reference folder; what lacks a file in it is reported as not evaluated.")
+@click.option("--period", type=Month(), help="The reporting month; its window is the twelve months ending with it.")
 @click.option("--status", default="Performance", show_default=True, type=click.Choice(["Provisional", "Performance", "Final", "Adhoc"]))
-@click.option("--out", type=_FOLDER, help="Where the measures go.")
-@click.option("--evidence", type=_FOLDER, help="Also keep the evidence here, for ips explain and ips diff; it names patients' records.")
+@click.option("--out", type=FOLDER, help="Where the measures go.")
+@click.option("--evidence", type=FOLDER, help="Also keep the evidence here, for ips explain and ips diff; it names patients' records.")
 @click.option("--ips-records", type=click.Path(path_type=Path), help="Local IPS records: a folder or a workbook, or one of them per provider.")
 @click.pass_context
 def measures(
@@ -225,9 +212,9 @@ def measures_show(measure_id: str) -> None:
 @click.argument("measure", required=False)
 @click.option("--referral", metavar="ID", help="Instead of a measure: which measures this ServiceRequestID touches. Needs --provider.")
 @click.option("--provider", metavar="ODS", help="Only what this provider recorded.")
-@click.option("--period", type=_Month(), required=True, help="The reporting month of the release.")
+@click.option("--period", type=Month(), required=True, help="The reporting month of the release.")
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The site's SITE.toml: explains the release in force.")
-@click.option("--evidence", type=_FOLDER, help="Instead of a site: a folder that ips measures --evidence wrote.")
+@click.option("--evidence", type=FOLDER, help="Instead of a site: a folder that ips measures --evidence wrote.")
 @click.option("--breakdown", metavar="NAME", help="Only what has a level of this breakdown, such as Gender.")
 @click.option("--level", metavar="LEVEL", help="Only this level of the breakdown.")
 @click.option("--near-only", "only", flag_value="near", help="Only what did not count.")
@@ -289,7 +276,7 @@ def explain(
     metavar="ID",
     help="Compare the records of this measure (may be repeated).  [default: all but the dashboard's]",
 )
-@click.option("--out", type=_FOLDER, help="Where the rows go: values, records with their reasons (restricted), and a summary without identifiers.")
+@click.option("--out", type=FOLDER, help="Where the rows go: values, records with their reasons (restricted), and a summary without identifiers.")
 def diff(was: str, now: str, config: Path | None, wanted: tuple[str, ...], out: Path | None) -> None:
     """Compare two releases: WAS and NOW are folders with evidence, months of the site, or identities. For the restricted zone only."""
     from ips_pipeline import flows, settings
@@ -308,12 +295,12 @@ def diff(was: str, now: str, config: Path | None, wanted: tuple[str, ...], out: 
 
 
 @ips.command("explain-reject")
-@click.argument("folder", type=_FOLDER, metavar="DIR")
+@click.argument("folder", type=FOLDER, metavar="DIR")
 @click.argument("table")
 @click.argument("row", type=click.IntRange(min=1))
-@click.option("--reference", type=_FOLDER, required=True, help="The reference folder that the submission was validated with.")
+@click.option("--reference", type=FOLDER, required=True, help="The reference folder that the submission was validated with.")
 @click.option("--provider", metavar="ODS", help="Who is logged in to the portal.  [default: the header's provider]")
-@click.option("--period", type=_Month(), help="The period chosen at upload.  [default: the header's]")
+@click.option("--period", type=Month(), help="The period chosen at upload.  [default: the header's]")
 @click.option("--edition", type=click.Choice(["published", "etos-6.0"]), default="published", show_default=True, help="Whose severities judge.")
 def explain_reject(folder: Path, table: str, row: int, reference: Path, provider: str | None, period: str | None, edition: str) -> None:
     """Say why a row would not be loaded: the path from it to the fault it starts from, in row numbers and codes."""
@@ -331,8 +318,8 @@ def records() -> None:
 
 @records.command("validate")
 @click.argument("source", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--out", type=_FOLDER, required=True, help="Where the reports go; one folder per provider when DIR has several.")
-@click.option("--submissions", type=_FOLDER, help="Root of <provider>/<yyyy-mm> folders, to check that referrals named in the records exist there.")
+@click.option("--out", type=FOLDER, required=True, help="Where the reports go; one folder per provider when DIR has several.")
+@click.option("--submissions", type=FOLDER, help="Root of <provider>/<yyyy-mm> folders, to check that referrals named in the records exist there.")
 def records_validate(source: Path, out: Path, submissions: Path | None) -> None:
     """Check local IPS records by their rules (IPSR-nnn) and say which rows would not count.
 
@@ -363,7 +350,7 @@ def rules() -> None:
 
 @rules.command("show")
 @click.argument("code")
-@click.option("--local", type=_FOLDER, metavar="DIR", help="The trust's own checks, as YAML files.  [default: expectations/local]")
+@click.option("--local", type=FOLDER, metavar="DIR", help="The trust's own checks, as YAML files.  [default: expectations/local]")
 def rules_show(code: str, local: Path | None) -> None:
     """One rule in plain words: where, how severe, how to fix it at source, what it endangers, good and bad values."""
     from ips_pipeline.quality import local_checks, rulebook
@@ -372,7 +359,7 @@ def rules_show(code: str, local: Path | None) -> None:
 
 
 @rules.command("list")
-@click.option("--local", type=_FOLDER, metavar="DIR", help="The trust's own checks, as YAML files.  [default: expectations/local]")
+@click.option("--local", type=FOLDER, metavar="DIR", help="The trust's own checks, as YAML files.  [default: expectations/local]")
 def rules_list(local: Path | None) -> None:
     """Every code, one a line: code, table, element, level, what it asks for; the checks beyond the portal come last."""
     from ips_pipeline.quality import local_checks, rulebook
@@ -390,6 +377,10 @@ def rules_coverage() -> None:
         click.echo(f"{item.code:<11} {item.status}{': ' + item.note if item.note else ''}")
     for state, count in Counter(item.status for item in rulebook.coverage()).items():
         click.echo(f"{count:>6,} {state}")
+
+
+for _command in cli_returns.COMMANDS:
+    ips.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
