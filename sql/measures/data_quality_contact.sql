@@ -22,7 +22,7 @@ candidate AS (
     INNER JOIN submission ON submission.submission = contact.submission
     LEFT JOIN ips_team AS team
         ON team.submission = contact.submission
-        AND team.CareProfTeamLocalID = contact.CareProfTeamLocalID
+        AND team.CareProfTeamLocalID = contact.OtherCareProfTeamLocalID
     LEFT JOIN known
         ON known.OrgIDProv = submission.OrgIDProv
         AND known.ServiceRequestID = contact.ServiceRequestID
