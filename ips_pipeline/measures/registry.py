@@ -10,15 +10,13 @@ from typing import Any, Literal
 import yaml
 
 from ips_pipeline.measures.reference import FILES
-from ips_pipeline.measures.reference import FILES
-from ips_pipeline.measures.reference import FILES
 from ips_pipeline.store import steps
 from ips_pipeline.store.duck import Connection, create_table, identifier
 
-#: A difference or a ratio is between the arms of a trial; the other kinds are of one level each.
 #: What a count that may have a target is of, and over what time: twelve months or the financial year to date.
 Basis = Literal["people rolling", "referrals rolling", "people ytd", "referrals ytd"]
 
+#: A difference or a ratio is between the arms of a trial; the other kinds are of one level each.
 Kind = Literal["count", "rate", "proportion", "mean", "median", "difference", "ratio"]
 
 
@@ -220,10 +218,6 @@ def as_tables(connection: Connection, held: Collection[str]) -> None:
                 "fair": str(item.fair),
                 # What also needs something besides reference files says nothing about a provider whose return holds nobody.
                 "from_returns": str(item.needs <= FILES.keys()),
-                # What also needs something besides reference files says nothing about a provider whose return holds nobody.
-                "from_returns": str(item.needs <= FILES.keys()),
-                # What also needs something besides reference files says nothing about a provider whose return holds nobody.
-                "from_returns": str(item.needs <= FILES.keys()),
                 "reference": item.reference,
                 "basis": item.basis,
             }
@@ -245,77 +239,6 @@ def as_tables(connection: Connection, held: Collection[str]) -> None:
             for breakdown in item.breakdowns
         ],
     )
-
-    _create(
-        connection,
-        "quantity_sum",
-        "family, CAST(number AS INTEGER) AS number, total, part, CAST(always AS BOOLEAN) AS always",
-        [
-            {"family": item.family, "number": str(number), "total": item.total, "part": part, "always": str(item.always)}
-            for number, item in enumerate(registry.sums)
-            for part in item.parts
-        ],
-    )
-    _create(
-        connection,
-        "quantity_twin",
-        "family, quantity, breakdown, twin_family, twin_quantity, twin_breakdown",
-        [
-            {
-                "family": item.families[0],
-                "quantity": item.quantities[0],
-                "breakdown": breakdown,
-                "twin_family": item.families[1],
-                "twin_quantity": item.quantities[1],
-                "twin_breakdown": other,
-            }
-            for item in registry.twins
-            for breakdown, other in item.breakdowns.items()
-        ],
-    )
-    _create(
-        connection,
-        "measure_exempt",
-        "measure_id, invariant",
-        [{"measure_id": item.id, "invariant": invariant} for item in registry.measures for invariant in sorted(item.exempt)],
-    )
-
-
-    _create(
-        connection,
-        "quantity_sum",
-        "family, CAST(number AS INTEGER) AS number, total, part, CAST(always AS BOOLEAN) AS always",
-        [
-            {"family": item.family, "number": str(number), "total": item.total, "part": part, "always": str(item.always)}
-            for number, item in enumerate(registry.sums)
-            for part in item.parts
-        ],
-    )
-    _create(
-        connection,
-        "quantity_twin",
-        "family, quantity, breakdown, twin_family, twin_quantity, twin_breakdown",
-        [
-            {
-                "family": item.families[0],
-                "quantity": item.quantities[0],
-                "breakdown": breakdown,
-                "twin_family": item.families[1],
-                "twin_quantity": item.quantities[1],
-                "twin_breakdown": other,
-            }
-            for item in registry.twins
-            for breakdown, other in item.breakdowns.items()
-        ],
-    )
-    _create(
-        connection,
-        "measure_exempt",
-        "measure_id, invariant",
-        [{"measure_id": item.id, "invariant": invariant} for item in registry.measures for invariant in sorted(item.exempt)],
-    )
-
-
     _create(
         connection,
         "quantity_sum",

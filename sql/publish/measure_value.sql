@@ -1,8 +1,16 @@
 -- Every measure in one long table: what was counted, over what, how it was disclosed, and by which version of its definition.
--- variant 'unsuppressed' holds the exact value and 'published' what NHS England would show; what lacks reference data has one row without values.
--- Grain: one row per measure, period, breakdown, level, level name and variant. Keys: measure_id, period_end, breakdown, level, level_name, variant.
+-- variant 'unsuppressed' holds the exact value, 'published' what NHS England would show, and 'local' what a local release may show; what lacks
+-- reference data has one row without values.
+-- Grain: one row per measure, period, breakdown, level, level name and variant. Keys: measure_id, both ends of period, breakdown, level, variant.
 WITH value AS (
-    SELECT *, CAST(NULL AS VARCHAR) AS published
+    SELECT
+        *,
+        CASE
+            WHEN variant <> 'local' OR disclosure = 'not submitted' THEN NULL
+            WHEN disclosure IN ('suppressed', 'secondary') THEN '*'
+            WHEN denominator IS NULL THEN CAST(CAST(value AS BIGINT) AS VARCHAR)
+            ELSE CAST(round(value, 4) AS VARCHAR)
+        END AS published
     FROM statistic
 
     UNION ALL BY NAME
@@ -61,4 +69,4 @@ SELECT
 FROM value
 INNER JOIN measure ON measure.measure_id = value.measure_id
 INNER JOIN breakdown ON breakdown.breakdown = value.breakdown
-ORDER BY measure.family, value.measure_id, value.period_end, value.breakdown, value.level, value.level_name, value.variant
+ORDER BY measure.family, value.measure_id, value.period_end, value.period_start, value.breakdown, value.level, value.level_name, value.variant

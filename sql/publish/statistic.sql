@@ -15,7 +15,11 @@ WITH held AS (
         breakdown.places,
         CAST(counted.numerator AS DOUBLE) AS x,
         CAST(counted.denominator AS DOUBLE) AS n
-    FROM counted
+    FROM (
+        SELECT * FROM counted
+        UNION ALL BY NAME
+        SELECT * FROM local_count
+    ) AS counted
     INNER JOIN measure ON measure.measure_id = counted.measure_id
     INNER JOIN breakdown ON breakdown.breakdown = counted.breakdown
 ),
@@ -77,6 +81,7 @@ SELECT
         WHEN value_as_published IS NOT NULL THEN value_as_published
         WHEN kind = 'median' THEN CAST(median AS DOUBLE)
         WHEN kind = 'count' THEN x
+        WHEN kind = 'mean' AND variant = 'local' THEN round(mean * per, CASE WHEN abs(mean * per) < 10 THEN 1 ELSE 0 END)
         WHEN n > 0 THEN x * per / n
     END AS value,
     round(CASE
