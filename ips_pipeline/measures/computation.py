@@ -45,7 +45,7 @@ ELEMENTS: Mapping[str, tuple[str, ...]] = {
         "CareProfTeamLocalID",
     ),
     "MHS102OtherServiceType": ("ServiceRequestID", "OtherCareProfTeamLocalID"),
-    "MHS201CareContact": ("CareContactID", "ServiceRequestID", "CareContDate", "ConsMechanismMH", "AttendStatus", "CareProfTeamLocalID"),
+    "MHS201CareContact": ("CareContactID", "ServiceRequestID", "CareContDate", "ConsMechanismMH", "AttendStatus", "OtherCareProfTeamLocalID"),
     "MHS202CareActivity": ("CareContactID", "Procedure"),
     "MHS501HospProvSpell": ("HospProvSpellID", "ServiceRequestID", "StartDateHospProvSpell", "DischDateHospProvSpell"),
     "MHS902ServiceTeamDetails": ("CareProfTeamLocalID", "ServTeamTypeMH"),

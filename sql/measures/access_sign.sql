@@ -42,7 +42,7 @@ contact AS (
         source.submission,
         TRY_CAST(source.CareContDate AS DATE) AS CareContDate,
         coalesce(procedure.refused, false) AS refused,
-        coalesce(coded.ips, false) AND NOT coalesce(procedure.counted OR procedure.refused, false) AS unread,
+        coalesce(coded.ips, false) AND NOT coalesce(procedure.refused, false) AS unread,
         coalesce(coded.signpost, false) AS signposted,
         by_ips_team.CareProfTeamLocalID IS NOT NULL AS other_holder,
         held_some_month.ServiceRequestID IS NOT NULL AS other_month
@@ -64,12 +64,17 @@ contact AS (
         AND procedure.CareContactID = source.CareContactID
     LEFT JOIN ips_team AS by_ips_team
         ON by_ips_team.submission = source.submission
-        AND by_ips_team.CareProfTeamLocalID = source.CareProfTeamLocalID
+        AND by_ips_team.CareProfTeamLocalID = source.OtherCareProfTeamLocalID
     LEFT JOIN held_some_month
         ON held_some_month.OrgIDProv = submission.OrgIDProv
         AND held_some_month.ServiceRequestID = source.ServiceRequestID
+    -- What a route finds and another test of MHS116 puts out does not belong here.
+    ANTI JOIN ips_team_referral AS found
+        ON found.submission = source.submission
+        AND found.ServiceRequestID = source.ServiceRequestID
     WHERE
         submission.UniqMonthID BETWEEN getvariable('window_first_month') AND getvariable('window_last_month')
+        AND NOT coalesce(procedure.counted, false)
         AND (
             coded.CareContactID IS NOT NULL
             OR by_ips_team.CareProfTeamLocalID IS NOT NULL

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
-from ips_pipeline.measures import compute
-from ips_pipeline.store import folders
+from ips_pipeline.measures import computation, compute, reference, registry, targets
+from ips_pipeline.store import duck, folders, steps
 
 Row = Mapping[str, str | None]
 
@@ -143,3 +144,41 @@ def run() -> Run:
         return Result(returned, out)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def access_evidence() -> Callable[..., dict[str, list[dict[str, Any]]]]:
+    """Write a world and make the evidence of access, the corrected dashboard and targets, without publishing it: table -> rows.
+
+    A full run takes several times as long, and what it adds to these tables is counted and tested elsewhere. ``episodes`` are
+    local IPS episodes; ``extra`` are files to put into the reference folder.
+    """
+
+    def evidence(
+        world: World, root: Path, *tables: str, period: str = "2026-08", episodes: Sequence[Row] = (), extra: Mapping[str, str] | None = None
+    ) -> dict[str, list[dict[str, Any]]]:
+        world.write(root)
+        for name, text in (extra or {}).items():
+            (root / "reference" / name).write_text(text, encoding="utf-8")
+        records = root / "records"
+        records.mkdir()
+        if episodes:
+            columns = dict.fromkeys(name for row in episodes for name in row)
+            pq.write_table(
+                pa.table({name: pa.array([row.get(name) for row in episodes], pa.string()) for name in columns}), records / "ips_episode.parquet"
+            )
+        declared = computation.variables(period, "Performance")
+        families = [step for step in computation.FAMILIES if step.startswith(("measures/access", "measures/dashboard", "measures/target"))]
+        made = (*computation.DERIVE, *computation.RECORDS, *computation.MHS116, *computation.DASHBOARD, *families)
+        with duck.session(read=[root, reference.STANDARD]) as connection:
+            held = reference.load(connection, root / "reference")
+            reference.load_groups(connection)
+            registry.as_tables(connection, held)
+            targets.load(connection, root / "reference", {item.id: item.basis for item in registry.load().measures if item.basis})
+            computation._load_records(connection, [records])
+            computation._load_submissions(connection, folders.discover(root / "submissions", last=period))
+            steps.declare(connection, declared)
+            steps.run(connection, made, declared, views=computation.VIEWS)
+            return {table: connection.execute(f"FROM {duck.identifier(table)} ORDER BY ALL").to_arrow_table().to_pylist() for table in tables}
+
+    return evidence
