@@ -266,11 +266,12 @@ def ledger_group() -> None:
 @_site
 def ledger_verify(config: Path) -> None:
     """Say whether the ledger is whole: any line altered, removed, inserted, moved or cut off is named."""
+    from ips_pipeline import returns
     from ips_pipeline.errors import InputError
     from ips_pipeline.store import ledger
 
     site = _load(config)
-    faults = ledger.verify(site.ledger)
+    faults = returns.verify_ledger(site)
     for fault in faults:
         click.echo(fault)
     if faults:

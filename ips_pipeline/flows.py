@@ -35,8 +35,8 @@ from ips_pipeline.settings import Site, check_period
 from ips_pipeline.sources import madeup
 from ips_pipeline.sources import records as record_sources
 from ips_pipeline.sources.extract import extract as extract_month
-from ips_pipeline.store import stages, steps
-from ips_pipeline.store.folders import discover
+from ips_pipeline.store import ledger, stages, steps
+from ips_pipeline.store.folders import discover, steady
 
 Progress = Callable[[str], None]
 
@@ -57,6 +57,7 @@ def extract(site: Site, provider: str, period: str) -> dict[str, Any]:
     Returns provider, period, landing (identity), rows and changed. Raises UsageError, InputError or RetryableError.
     """
     landed = extract_month(site, provider, period)
+    _record(site, "landed", landed, {"landing": landed.identity}, provider, period)
     return {"provider": provider, "period": period, "landing": landed.identity, "rows": landed.manifest["facts"]["rows"], "changed": landed.changed}
 
 
@@ -69,7 +70,7 @@ def validate(site: Site, provider: str, period: str) -> dict[str, Any]:
     site names them, are taken after that.
     """
     (judged,) = _judge(site, provider, [period])
-    if message := _refusal(provider, period, judged):
+    if message := _refusal(site, provider, period, judged):
         raise SubmissionRejected(message)
     outcome = _accept(site, provider, period, judged)
     records = take_records(site, provider, period)
@@ -184,7 +185,12 @@ def _judge(site: Site, provider: str, periods: Sequence[str]) -> list[stages.Sta
                 period,
                 previous=site.findings(provider, period) / last if (last := about[period]["previous"]) else None,
                 months=[
-                    _outcome(provider, month, site.options.edition, facts.get(month) or stages.opened(site.findings(provider, month), identity).manifest["facts"])
+                    _outcome(
+                        provider,
+                        month,
+                        site.options.edition,
+                        facts.get(month) or stages.opened(site.findings(provider, month), identity).manifest["facts"],
+                    )
                     for month, identity in about[period]["months"].items()
                 ],
                 worklist=True,
@@ -251,15 +257,28 @@ def _last_upload(shelf: Path, landing: str) -> str | None:
 def _outcome(provider: str, period: str, edition: str, facts: Mapping[str, Any]) -> earlier.Outcome:
     """What a judgement came to, from its manifest."""
     return earlier.Outcome(
-        provider, period, validation.edition_of(edition), bool(facts["file_codes"]), facts["rows_submitted"], facts["rows_rejected"], facts["findings"]
+        provider,
+        period,
+        validation.edition_of(edition),
+        bool(facts["file_codes"]),
+        facts["rows_submitted"],
+        facts["rows_rejected"],
+        facts["findings"],
     )
 
 
-def _refusal(provider: str, period: str, judged: stages.Stage) -> str | None:
-    """What to say of a submission that is rejected as a file; None for one that is not."""
+def _record(site: Site, kind: ledger.Kind, stage: stages.Stage, facts: Mapping[str, Any], provider: str | None, period: str) -> None:
+    """Note in the ledger that a stage came into force, once; also when a run was killed between the two."""
+    if stage.changed or not ledger.mentions(site.ledger, kind, stage.identity):
+        ledger.append(site.ledger, kind, facts, provider=provider, period=period)
+
+
+def _refusal(site: Site, provider: str, period: str, judged: stages.Stage) -> str | None:
+    """What to say of a submission that is rejected as a file, which is recorded; None for one that is not."""
     codes = judged.manifest["facts"]["file_codes"]
     if not codes:
         return None
+    _record(site, "rejected", judged, {"findings": judged.identity, "codes": codes}, provider, period)
     where = judged.path / "findings.csv"
     return f"{provider} {period} would be rejected as a file ({', '.join(codes)}); see {where}, correct the records at source and run again"
 
@@ -275,6 +294,8 @@ def _accept(site: Site, provider: str, period: str, judged: stages.Stage) -> dic
         identity=stages.identity_of({name: value for name, value in judged.manifest["inputs"].items() if name != "checks"}),
         inputs={"findings": judged.identity, "landing": judged.manifest["inputs"]["landing"]},
     )
+    kept = {"findings": judged.identity, "accepted": accepted.identity, "rows_rejected": facts["rows_rejected"]}
+    _record(site, "accepted", accepted, kept, provider, period)
     return {
         "provider": provider,
         "period": period,
@@ -334,6 +355,7 @@ def measure(site: Site, period: str) -> dict[str, Any]:
         )
     except RetryableError as error:
         raise PublishError(str(error)) from None
+    _record(site, "published", published_now, {"release": published_now.identity, "provider_months": len(used)}, None, period)
     facts = evidence.manifest["facts"]
     return {
         "period": period,
@@ -361,7 +383,7 @@ def run(
             extract(site, provider, month)
         progress(f"{provider}  validating {months[0]} to {period}" if len(months) > 1 else f"{provider}  validating {period}")
         for month, judged in zip(months, _judge(site, provider, months), strict=True):
-            if message := _refusal(provider, month, judged):
+            if message := _refusal(site, provider, month, judged):
                 summary.rejected.append({"provider": provider, "period": month, "message": message})
             else:
                 summary.outcomes.append(_accept(site, provider, month, judged))
@@ -444,7 +466,7 @@ def validate_folders(
     validation.check_folders(folders)
     try:
         out.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with TemporaryDirectory(prefix=".earlier-", dir=out) as aside:
+        with steady(folders), TemporaryDirectory(prefix=".earlier-", dir=out) as aside:
             kept = [[*own, *paths] for own, paths in zip(_keep_aside(targets, Path(aside)), held, strict=True)]
             own_checks = local_checks.read(local)
             verdicts = validation.validate(
@@ -458,9 +480,7 @@ def validate_folders(
                 local=own_checks,
             )
             wanted = worklist if worklist is not None else len(folders) == 1
-            checked = [
-                Checked(verdict.out, verdict.folder, earlier=paths, worklist=wanted) for verdict, paths in zip(verdicts, kept, strict=True)
-            ]
+            checked = [Checked(verdict.out, verdict.folder, earlier=paths, worklist=wanted) for verdict, paths in zip(verdicts, kept, strict=True)]
             _write_reports(checked, verdicts, edition, own_checks)
     except OSError as error:
         raise stages.storage_error(error, out) from None

@@ -106,7 +106,7 @@ def hand_over(site: Site, provider: str, period: str, *, clock: Clock = ledger.u
         partial(_copy_package, package),
         staging=site.outbox / ".staging",
         identity=package.identity,
-        inputs={"content": now.content},
+        inputs={"content": now.content, "approvals": [approval.seal for approval in now.approvals]},
     )
     facts = {"content": now.content, "package": package.identity, "closes": window.window.closes.isoformat(), "resubmission": window.resubmission}
     if now.state is not signoff.State.SUBMITTED:
@@ -187,9 +187,19 @@ def roll_back(site: Site, period: str, identity: str, why: str) -> dict[str, Any
     return {"period": period, "release": stage.identity, "was": before.identity if before else None, "changed": stage.changed}
 
 
-def record(site: Site, kind: ledger.Kind, facts: Mapping[str, Any], provider: str | None = None, period: str | None = None) -> None:
-    """Add a line to the site's ledger."""
-    ledger.append(site.ledger, kind, facts, provider=provider, period=period)
+def verify_ledger(site: Site) -> list[str]:
+    """Every fault of the ledger; see ``store.ledger.verify``. The approvals that returns in the outbox were handed over with must be in it."""
+    faults = ledger.verify(site.ledger)
+    if faults or site.outbox is None:
+        return faults
+    seals = {entry.seal for entry in ledger.entries(site.ledger)}
+    for provider in site.providers:
+        home = site.outbox / provider.code
+        for shelf in sorted(home.iterdir()) if home.is_dir() else ():
+            for stage in stages.kept(shelf):
+                if not set(stage.manifest["inputs"]["approvals"]) <= seals:
+                    faults.append(f"{stage.path} was handed over with an approval that is not in the ledger: its lines were replaced")
+    return faults
 
 
 def london(day: str | None) -> datetime:

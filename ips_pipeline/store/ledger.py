@@ -102,7 +102,7 @@ def verify(home: Path) -> list[str]:
     """Every fault of the ledger, one sentence each with its line; empty when it is whole.
 
     Found are lines that were altered, removed, inserted or moved, and, through HEAD, lines cut off at the end. Whoever rewrites
-    the whole file and HEAD is found by comparing with a seal noted elsewhere: every release and return keeps one.
+    the whole file and HEAD is found by comparing with a seal noted elsewhere: a return that was handed over keeps those of its approvals.
     """
     path, faults = home / LEDGER, []
     seals, previous = [_GENESIS], _GENESIS
@@ -128,6 +128,16 @@ def verify(home: Path) -> list[str]:
     elif head is not None and (head[0] >= len(seals) or seals[head[0]] != head[1]):
         faults.append(f"{HEAD} names line {head[0]}, which is not in the ledger: lines were cut off or replaced")
     return faults
+
+
+def mentions(home: Path, kind: Kind, identity: str) -> bool:
+    """Whether any line of a kind names the identity of a stage."""
+    path = home / LEDGER
+    marks = (f'"kind":"{kind}"'.encode("ascii"), f'"{identity}"'.encode("ascii"))
+    if not path.is_file():
+        return False
+    with path.open("rb") as handle:
+        return any(all(mark in line for mark in marks) for line in handle)
 
 
 def anchor(home: Path) -> str | None:
