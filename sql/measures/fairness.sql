@@ -1,4 +1,4 @@
--- Evidence of fair access over 12, 24 and 36 months: who of the whole secondary-care caseload came to IPS, and who of those out of work moved to work.
+-- Evidence of fair access over 12, 24 and 36 months: who of the whole secondary-care caseload came to IPS, and who of those out of work found work.
 -- People who came to IPS have rows of their own. All others only make up denominators, so they are counted together, by what they have in common.
 -- Providers have quantities of their own, because a person on two caseloads belongs to both of them and still is one person.
 -- Grain: one row per person or group of people, and period. Keys: unit, period_start.

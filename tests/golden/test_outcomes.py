@@ -155,7 +155,7 @@ EVERYBODY: Mapping[str, tuple[int | None, ...]] = {
     "EMP14": (3, 3),
     "EMP15": (1, 1),
     "EMP16": (2, 2),
-    "EMP17": (2, 2),
+    "EMP17": (3, 3),
     "EMP18": (1, 1),
     "EMP19": (1, 1),
     "EMP20": (2, None),
@@ -234,9 +234,10 @@ LEVELS: Sequence[tuple[str, str, str, tuple[int | None, ...]]] = [
     ("FAIR01", "Deprivation", "Quintile 1", (4, 7)),
     ("HOSP04", "Gender", "Male", (8, 1428)),
     ("QUAL09", "Provider", "RBB", (1, 8)),
-    ("QUAL01", "Field", "MHS004EmpStatus.WeekHoursWorked", (4, 5)),
-    ("QUAL05", "Field", "MHS004EmpStatus.WeekHoursWorked", (1, 5)),
-    ("QUAL06", "Provider; Field", "RAA|MHS004EmpStatus.WeekHoursWorked", (4, 5)),
+    # Eight statuses were sent in months in which their person had an IPS referral; four of them of work.
+    ("QUAL01", "Field", "MHS004EmpStatus.EmployStatusStartDate", (4, 8)),
+    ("QUAL05", "Field", "MHS004EmpStatus.EmployStatusStartDate", (4, 8)),
+    ("QUAL06", "Provider; Field", "RAA|MHS004EmpStatus.WeekHoursWorked", (4, 4)),
 ]
 
 
@@ -266,9 +267,9 @@ def test_days_in_view_follow_from_the_months_sent() -> None:
 
 
 def test_the_score_is_coverage_times_the_mean_of_the_fields(values: Mapping[tuple[str, str, str], Any]) -> None:
-    usable = [found[2] for key, found in values.items() if key[:2] == ("QUAL07", "Provider; Field") and key[2].startswith("RAA|")]
-    assert values["QUAL08", "Provider", "RAA"][2] == pytest.approx(100 * sum(usable) / len(usable), abs=0.01)
-    assert ("QUAL08", "Provider", "RBB") not in values, "a provider without IPS rows has no score"
+    for provider, coverage in (("RAA", 1), ("RBB", 1 / 8)):
+        usable = [found[2] for key, found in values.items() if key[:2] == ("QUAL07", "Provider; Field") and key[2].startswith(provider)]
+        assert values["QUAL08", "Provider", provider][2] == pytest.approx(100 * coverage * sum(usable) / len(usable), abs=0.02)
 
 
 def test_hospital_use_is_not_evaluated_where_nobody_sends_stays(new_world: Callable[[], Any], run: Callable[..., Any], tmp_path: Path) -> None:

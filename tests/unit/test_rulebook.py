@@ -71,7 +71,7 @@ def test_a_page_in_full() -> None:
         "  Measures that read it: ClosedReferrals, OpenReferrals, Caseload, LengthOfReferral0To90,",
         "  LengthOfReferral91To180, LengthOfReferralOver180, TimeInCaseload0To90, TimeInCaseload91To180 and others.",
         "  A rejected row takes with it what the measures read from MHS001MPI, MHS002GP, MHS004EmpStatus,",
-        "  MHS101Referral, MHS102OtherServiceType, MHS201CareContact, MHS202CareActivity.",
+        "  MHS101Referral, MHS102OtherServiceType, MHS201CareContact, MHS202CareActivity, MHS501HospProvSpell.",
         "",
         "Good values",
         '  ServDischDate "2025-09-10", ReferralRequestReceivedDate "2025-09-10"',
