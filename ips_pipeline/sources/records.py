@@ -35,7 +35,9 @@ _HEADING_WITHIN = 20
 #: Cells of a row that must be headings for it to be the heading of a table.
 _HEADINGS = 2
 
-_DATE_FORMATS = ("%d/%m/%Y", "%d/%m/%y", "%d-%m-%Y", "%d.%m.%Y", "%d %b %Y", "%d %B %Y")
+#: How dates are written as text, with a year of four digits or of two.
+_DATES = ("%d/%m/%Y", "%d-%m-%Y", "%d.%m.%Y", "%d %b %Y", "%d %B %Y")
+_SHORT_DATES = ("%d/%m/%y", "%d-%m-%y", "%d.%m.%y", "%d %b %y")
 
 
 @dataclass(slots=True)
@@ -127,7 +129,9 @@ def _value(about: Field, item: _Found, provider: str) -> str:
         return f"{given} AS {name}"
     text = f"nullif(trim({name}), '')"
     if about.type == "date":
-        tried = f"try_strptime({text}, [{', '.join(text_literal(shape) for shape in _DATE_FORMATS)}])"
+        # A year of two digits says nothing of the century somebody was born in.
+        short = "" if about.element == "PersonBirthDate" else f" WHEN regexp_matches({text}, '[^0-9][0-9]{{2}}$') THEN {_parsed(text, _SHORT_DATES)}"
+        tried = f"CASE WHEN regexp_matches({text}, '[^0-9][0-9]{{4}}$') THEN {_parsed(text, _DATES)}{short} END"
         text = f"coalesce(strftime({tried}, '%Y-%m-%d'), regexp_replace({text}, '[T ]00:00:00$', ''))"
     elif about.type in ("decimal", "integer"):
         text = f"regexp_replace(regexp_replace({text}, '[£,\\s]|(?i)(hours|hrs|wte)$', '', 'g'), '[.]0+$', '')"
@@ -140,6 +144,10 @@ def _value(about: Field, item: _Found, provider: str) -> str:
     if about.element == "OrgIDProvider" and provider:
         text = f"coalesce({text}, {text_literal(provider)})"
     return f"{text} AS {name}"
+
+
+def _parsed(text: str, shapes: Sequence[str]) -> str:
+    return f"try_strptime({text}, [{', '.join(text_literal(shape) for shape in shapes)}])"
 
 
 def _check_required(item: _Found, provider: str) -> None:

@@ -1,0 +1,258 @@
+"""Local IPS records: workbooks as services keep them, files, queries; what is wrong with one in one line; the rules of the rows."""
+
+from __future__ import annotations
+
+import csv
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pyarrow.parquet as pq
+import pytest
+
+from ips_pipeline.errors import InputError, UsageError
+from ips_pipeline.mhsds import standard
+from ips_pipeline.quality import records as rules
+from ips_pipeline.quality.kinds import KINDS, Judged
+from ips_pipeline.settings import Site
+from ips_pipeline.sources import records
+
+LOCAL = standard.load(standard.LOCAL)
+Sheets = Mapping[str, Sequence[Sequence[Any]]]
+
+CASELOAD = ["Case ID", "NHS number", "Date of referral", "Accepted", "Work status at start", "Specialist", "Sex", "Hours per week", "Job start"]
+
+
+def workbook(path: Path, sheets: Sheets) -> Path:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(list(row))
+    book.save(path)
+    return path
+
+
+def landed(out: Path, table: str) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if value is not None} for row in pq.read_table(out / f"{table}.parquet").to_pylist()]
+
+
+def test_a_caseload_sheet_in_plain_words(tmp_path: Path) -> None:
+    rows = [
+        ["Employment service, 2026"],
+        [],
+        [*CASELOAD, "Shoe size"],
+        [17, "999 000 0018", datetime(2026, 1, 5), "12/01/2026", "Unemployed", "S1", "female", 16.5, date(2026, 3, 2), 41],
+        [],
+        [18.0, None, "5 January 2026", "12.01.26", "In Work", "S2", "M", None, None, None],
+        [],
+        ["Updated by the team leader every Friday"],
+    ]
+    found = records.land(workbook(tmp_path / "RAA.xlsx", {"Caseload": rows, "How to": [["Fill in every cell"]]}), "RAA", tmp_path / "out")
+    assert landed(tmp_path / "out", "ips_episode") == [
+        {
+            "OrgIDProvider": "RAA",
+            "episode_id": "17",
+            "NHSNumber": "9990000018",
+            "referral_date": "2026-01-05",
+            "accepted_date": "2026-01-12",
+            "status_at_start": "out_of_work",
+            "specialist_id": "S1",
+            "Gender": "2",
+            "_row": 4,
+        },
+        {
+            "OrgIDProvider": "RAA",
+            "episode_id": "18",
+            "referral_date": "2026-01-05",
+            "accepted_date": "2026-01-12",
+            "status_at_start": "in_work",
+            "specialist_id": "S2",
+            "Gender": "1",
+            "_row": 6,
+        },
+    ]
+    assert landed(tmp_path / "out", "ips_job") == [{"episode_id": "17", "job_no": "1", "start_date": "2026-03-02", "weekly_hours": "16.5", "_row": 4}]
+    assert found.rows == {"ips_episode": 2, "ips_job": 1}
+    assert [names for names in found.unread.values() if names] == [["Shoe size"]]
+
+
+def test_a_sheet_of_jobs_stands_over_the_caseload(tmp_path: Path) -> None:
+    sheets = {
+        "Caseload": [CASELOAD, [1, None, date(2026, 1, 5), date(2026, 1, 6), "Unemployed", "S1", "F", 8, date(2026, 3, 2)]],
+        "Jobs": [["Case ID", "Job no", "Start date", "Pay", "Competitive"], [1, 1, date(2026, 3, 3), "£12.50", "yes"]],
+        "Staff": [["Provider code", "Specialist", "WTE", "From"], ["RAA", "S1", 0.8, date(2025, 1, 1)]],
+    }
+    records.land(workbook(tmp_path / "book.xlsx", sheets), "RAA", tmp_path / "out")
+    assert landed(tmp_path / "out", "ips_job") == [
+        {"episode_id": "1", "job_no": "1", "start_date": "2026-03-03", "hourly_pay": "12.50", "competitive": "Y", "_row": 2}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sheets", "message"),
+    [
+        ({"Sheet1": [["Case ID"]]}, "has no sheet that is called like a table"),
+        ({"Caseload": [["What a year"], ["it was"]]}, "has no row of headings in its first 20 rows"),
+        ({"Caseload": [["NHS number", "Accepted"], [1, 2]]}, "has no column for Episode, as the service numbers it"),
+        ({"Caseload": [["Case ID", "Case number", "Accepted"], [1, 1, 2]]}, "has two columns for Episode"),
+        ({"Caseload": [CASELOAD], "Clients": [CASELOAD]}, "holds ips_episode a second time"),
+        ({"Jobs": [["Case ID", "Job no", "Start date"], [1, 1, date(2026, 3, 3)]]}, "holds no episodes"),
+    ],
+)
+def test_a_workbook_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, sheets: Sheets, message: str) -> None:
+    with pytest.raises(InputError, match=message) as raised:
+        records.land(workbook(tmp_path / "book.xlsx", sheets), "RAA", tmp_path / "out")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("05/01/1990", "1990-01-05"),
+        ("1990-01-05T00:00:00", "1990-01-05"),
+        ("05/01/90", "05/01/90"),  # which century is not said: the rule refuses it
+        ("31/02/1990", "31/02/1990"),
+    ],
+)
+def test_birth_dates(tmp_path: Path, written: str, read: str) -> None:
+    write_csv(tmp_path / "in" / "ips_episode.csv", ["episode_id", "PersonBirthDate"], ["1", written])
+    records.land(tmp_path / "in", "RAA", tmp_path / "out")
+    assert landed(tmp_path / "out", "ips_episode")[0]["PersonBirthDate"] == read
+
+
+@pytest.mark.parametrize("content", [b"", b"not a workbook", b"PK\x03\x04 torn", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 an old or locked one"])
+def test_a_file_that_is_no_workbook(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "book.xlsx").write_bytes(content)
+    with pytest.raises(InputError, match=r"cannot be read as a workbook; save it again as an Excel workbook \(.xlsx\) without a password"):
+        records.land(tmp_path / "book.xlsx", "RAA", tmp_path / "out")
+
+
+def write_csv(path: Path, *rows: Sequence[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        csv.writer(handle).writerows(rows)
+
+
+def test_files_with_the_names_of_tables_or_the_words_of_services(tmp_path: Path) -> None:
+    write_csv(tmp_path / "RAA" / "ips_episode.csv", ["episode_id", "Date of referral", "accepted_date"], ["7", "05/01/2026", "2026-01-06"])
+    (held,) = records.find(tmp_path).items()
+    assert held == ("RAA", tmp_path / "RAA")
+    records.land(held[1], held[0], tmp_path / "out")
+    assert landed(tmp_path / "out", "ips_episode") == [
+        {"OrgIDProvider": "RAA", "episode_id": "7", "referral_date": "2026-01-05", "accepted_date": "2026-01-06", "_row": 1}
+    ]
+
+
+def test_queries_of_a_source_of_the_site(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "ips.sqlite") as connection:
+        connection.execute("CREATE TABLE client (no, referred, state)")
+        connection.execute("INSERT INTO client VALUES (3, '2026-01-05', 'Unemployed')")
+    query = "SELECT no AS episode_id, referred AS referral_date, state AS status_at_start FROM client WHERE referred <= :period_end"
+    (tmp_path / "records.yaml").write_text(f"source: epr\ninputs:\n  ips_episode: {{query: {query!r}}}\n", encoding="utf-8")
+    provider = {"code": "RAA", "name": "Trust", "source": "epr", "mapping": "m.yaml"}
+    site = Site.model_validate(
+        {
+            "file": tmp_path / "SITE.toml",
+            "name": "x",
+            "data": tmp_path,
+            "reference": tmp_path,
+            "secrets": tmp_path,
+            "providers": [provider],
+            "sources": {"epr": {"kind": "sql", "url": "sqlite:///ips.sqlite"}},
+        }
+    )
+    bind = {"period_start": date(2026, 8, 1), "period_end": date(2026, 8, 31), "provider": "RAA"}
+    records.land(tmp_path / "records.yaml", "RAA", tmp_path / "out", site=site, bind=bind)
+    assert [row["status_at_start"] for row in landed(tmp_path / "out", "ips_episode")] == ["out_of_work"]
+    with pytest.raises(UsageError, match="names a source of a site"):
+        records.land(tmp_path / "records.yaml", "RAA", tmp_path / "out")
+
+
+EPISODE = {
+    "OrgIDProvider": "RAA",
+    "episode_id": "1",
+    "NHSNumber": "9990000018",
+    "referral_date": "2026-01-05",
+    "accepted_date": "2026-01-12",
+    "status_at_start": "out_of_work",
+    "specialist_id": "S1",
+}
+JOB = {"episode_id": "1", "job_no": "1", "start_date": "2026-03-02", "weekly_hours": "16"}
+STAFF = {"OrgIDProvider": "RAA", "specialist_id": "S1", "wte": "1", "from_date": "2025-01-01"}
+WEEK = {"episode_id": "1", "job_no": "1", "week_start": "2026-03-02", "hours": "16"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"ips_episode": {"accepted_date": "2026-01-04"}}, "IPSR-115"),
+        ({"ips_episode": {"NHSNumber": "9990000019"}}, "IPSR-106"),
+        ({"ips_episode": {"accepted_date": "2024-12-31", "referral_date": "2024-12-31"}}, "IPSR-196"),  # the specialist was not in post yet
+        ({"ips_episode": {"specialist_id": "S9"}}, "IPSR-195"),
+        ({"ips_episode": {"ServiceRequestID": "R9"}}, "IPSR-108"),
+        ({"ips_job": {"start_date": "2026-01-11"}}, "IPSR-293"),
+        ({"ips_job": {"start_date": "2025-01-11", "held_at_start": "Y"}}, "IPSR-294"),  # out of work, and held a job
+        ({"ips_job": {"end_date": "2026-03-01"}}, "IPSR-208"),
+        ({"ips_job": {"first_four_hours_date": "2026-03-01"}}, "IPSR-210"),
+        ({"ips_job": {"weekly_hours": "169"}}, "IPSR-212"),
+        ({"ips_job": {"episode_id": "2"}}, "IPSR-291"),
+        ({"ips_job_week": {"week_start": "2026-03-03"}}, "IPSR-307"),
+        ({"ips_job_week": {"hours": "-1"}}, "IPSR-309"),
+        ({"ips_job_week": {"job_no": "2"}}, "IPSR-394"),
+        ({"ips_staff": {"wte": "7"}}, "IPSR-509"),
+    ],
+)
+def test_cross_checks(tmp_path: Path, changed: Mapping[str, Mapping[str, str]], code: str) -> None:
+    tables = {"ips_episode": EPISODE, "ips_job": JOB, "ips_staff": STAFF, "ips_job_week": WEEK}
+    for name, sound in tables.items():
+        row = {**sound, **changed.get(name, {})}
+        write_csv(tmp_path / "records" / f"{name}.csv", list(row), list(row.values()))
+    write_csv(tmp_path / "sub" / "RAA" / "2026-08" / "MHS101Referral.csv", ["ServiceRequestID"], ["R1"])
+    rules.validate(tmp_path / "records", tmp_path / "out", submissions=[tmp_path / "sub" / "RAA" / "2026-08"])
+    with (tmp_path / "out" / "findings.csv").open(encoding="utf-8") as handle:
+        found = {row["code"] for row in csv.DictReader(handle)}
+    assert code in found
+    assert found <= {rule.code for rule in LOCAL.rules()}
+
+
+def test_sound_records_have_no_findings(tmp_path: Path) -> None:
+    for name, row in {"ips_episode": EPISODE, "ips_job": JOB, "ips_staff": STAFF, "ips_job_week": WEEK}.items():
+        write_csv(tmp_path / "records" / f"{name}.csv", list(row), list(row.values()))
+    verdict = rules.validate(tmp_path / "records", tmp_path / "out")
+    assert (verdict.rows_given, verdict.rows_rejected, verdict.findings) == (4, 0, 0)
+    assert set(verdict.not_evaluated) == {"IPSR-108"}
+
+
+def test_a_person_with_two_first_jobs(tmp_path: Path) -> None:
+    write_csv(tmp_path / "records" / "ips_episode.csv", list(EPISODE), list(EPISODE.values()))
+    write_csv(tmp_path / "records" / "ips_job.csv", list(JOB), list(JOB.values()), list({**JOB, "start_date": "2026-05-04"}.values()))
+    verdict = rules.validate(tmp_path / "records", tmp_path / "out")
+    assert (verdict.rows_rejected, verdict.findings) == (2, 2)
+    # Without staff the rules that compare with it are not evaluated rather than failed.
+    assert set(verdict.not_evaluated) == {"IPSR-108", "IPSR-195", "IPSR-196", "IPSR-493", "IPSR-494"}
+
+
+def test_every_rule_of_local_records_has_a_kind_a_code_of_its_own_and_words() -> None:
+    codes = [rule.code for rule in LOCAL.rules()]
+    assert len(codes) == len(set(codes))
+    for rule in LOCAL.rules():
+        assert rule.code.startswith("IPSR-")
+        assert KINDS[rule.kind].sentence(rule).endswith(".")
+        assert KINDS[rule.kind].bad(rule, Judged(LOCAL, LOCAL.table(rule.table)))
+    parents = [rule.code for rule in LOCAL.rules() if rule.kind == "parent_exists"]
+    assert sorted(parents) == sorted(LOCAL.referential_order)
+
+
+def test_headings_are_those_of_elements_and_no_two_mean_the_same() -> None:
+    words = records._vocabulary()
+    for table in LOCAL.tables.values():
+        held = words["headings"][table.name]
+        assert set(held) <= set(table.elements)
+        said = [word for element in held.values() for word in element]
+        assert len(said) == len(set(said)), table.name
+    assert set(words["caseload_job"]) <= set(LOCAL.table("ips_job").elements)
