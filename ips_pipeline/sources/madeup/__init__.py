@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from ips_pipeline.errors import UsageError
-from ips_pipeline.sources.madeup import reference, systems
+from ips_pipeline.sources.madeup import reference, services, systems
 from ips_pipeline.sources.madeup.people import Canary, History, history, months, variety
 
 #: The seed of ``ips demo``.
@@ -36,8 +36,9 @@ def write_site(folder: Path, seed: int = SEED) -> Path:
     for shape in sorted({trust.shape for trust in about.trusts}):
         shutil.copyfile(systems.mapping_file(shape), folder / "mappings" / f"{shape}.yaml")
     (folder / "trusts").mkdir(mode=0o700)
-    for held in histories(seed):
+    for number, held in enumerate(histories(seed)):
         systems.write(folder / "trusts", held, about)
+        services.write(folder / "trusts", held, number, about, Random(f"{seed}/{held.trust.code}/ips_records"))
     settings = folder / "SITE.toml"
     settings.write_text(systems.site_toml(about), encoding="utf-8")
     return settings

@@ -21,6 +21,7 @@ import yaml
 
 from ips_pipeline.mhsds import standard
 from ips_pipeline.sources import mapping as mappings
+from ips_pipeline.sources.madeup import services
 from ips_pipeline.sources.madeup.people import History, Record, Trust, Variety, month, months
 
 _HERE = Path(__file__).parent
@@ -73,6 +74,8 @@ def site_toml(about: Variety) -> str:
             f'source = "{_source(trust)}"',
             f'mapping = "mappings/{trust.shape}.yaml"',
         ]
+        if records := services.kept_in(trust):
+            lines.append(f'ips_records = "trusts/{records}"')
     return "\n".join(lines) + "\n"
 
 
