@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX :=
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test check venv bench ui lock generated clean
+.PHONY: demo test check venv bench mutation ui lock generated clean
 
 demo: venv          ## the whole pipeline on made-up trusts, run by Airflow; results in demo-output/
 	@$(BIN)/ips demo --airflow --out demo-output
@@ -27,6 +27,9 @@ bench: venv         ## speed and memory on large made-up inputs; minutes, not pa
 	@$(BIN)/python -m benchmarks.measures
 	@$(BIN)/python -m benchmarks.validation --people 25000 50000 100000
 	@$(BIN)/python -m benchmarks.validation --small 1000 --repeat 1
+
+mutation: venv      ## how many small faults in the SQL of the measures the golden cases notice; minutes, not part of the tests
+	@$(BIN)/python -m benchmarks.mutation
 
 ui: venv            ## Airflow on this machine: API server, scheduler, DAG processor, triggerer
 	@$(BIN)/python -m dags.ui

@@ -1,0 +1,290 @@
+"""The mutation score: small faults put into the SQL of the measures, one at a time, each of which a golden case should notice.
+
+``make mutation`` runs it. A fault is a mutant; a mutant that fails a golden case is killed, one that fails none survives and is listed.
+Mutants come from the parsed SQL, so each is a statement that DuckDB can run or refuses, and a refused one counts as killed.
+Known survivors that cannot be told apart from the original by any input are listed with their reason in ``equivalent_mutants.yaml``.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+
+from ips_pipeline.measures import computation, reference, registry
+from ips_pipeline.store import duck, folders, steps
+
+HOME = Path(__file__).resolve().parents[1]
+EQUIVALENT = Path(__file__).with_name("equivalent_mutants.yaml")
+PERIOD = "2026-08"
+
+_COMPARISONS = {
+    "COMPARE_EQUAL": "COMPARE_NOTEQUAL",
+    "COMPARE_NOTEQUAL": "COMPARE_EQUAL",
+    "COMPARE_LESSTHAN": "COMPARE_LESSTHANOREQUALTO",
+    "COMPARE_LESSTHANOREQUALTO": "COMPARE_LESSTHAN",
+    "COMPARE_GREATERTHAN": "COMPARE_GREATERTHANOREQUALTO",
+    "COMPARE_GREATERTHANOREQUALTO": "COMPARE_GREATERTHAN",
+    "OPERATOR_IS_NULL": "OPERATOR_IS_NOT_NULL",
+    "OPERATOR_IS_NOT_NULL": "OPERATOR_IS_NULL",
+}
+_LOGIC = {"CONJUNCTION_AND": "CONJUNCTION_OR", "CONJUNCTION_OR": "CONJUNCTION_AND"}
+_JOINS = {"LEFT": "INNER", "INNER": "LEFT", "SEMI": "ANTI"}
+_AGGREGATES = {"min": "max", "max": "min", "bool_or": "bool_and", "bool_and": "bool_or"}
+_ORDERS = {"ASCENDING": "DESCENDING", "DESCENDING": "ASCENDING", "ORDER_DEFAULT": "DESCENDING"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One fault: its number within the file, what was done, and the SQL with it."""
+
+    number: int
+    change: str
+    sql: str
+
+
+def mutants(connection: duck.Connection, sql: str) -> list[Mutant]:
+    """Every fault of a statement, one a mutant, without those that leave the statement as it was."""
+    tree = _parse(connection, sql)
+    plain = _written(connection, tree)
+    found: list[Mutant] = []
+    seen = {plain}
+    for change, mutated in _faults(tree):
+        text = _written(connection, mutated)
+        if text not in seen:
+            seen.add(text)
+            found.append(Mutant(len(found) + 1, change, text))
+    return found
+
+
+def _parse(connection: duck.Connection, sql: str) -> Any:
+    row = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
+    return json.loads(row[0]) if row else {}
+
+
+def _written(connection: duck.Connection, tree: Any) -> str:
+    row = connection.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]).fetchone()
+    return str(row[0]) if row else ""
+
+
+def _faults(tree: Any) -> Iterator[tuple[str, Any]]:
+    """The tree with one fault each. A place in it is a path of keys."""
+    for path, node in _walk(tree):
+        for change, replacement in _faults_of(node):
+            copied = copy.deepcopy(tree)
+            holder = copied
+            for key in path[:-1]:
+                holder = holder[key]
+            holder[path[-1]] = replacement
+            yield change, copied
+
+
+def _walk(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    if isinstance(node, dict):
+        if path:
+            yield path, node
+        for key, value in node.items():
+            yield from _walk(value, (*path, key))
+    elif isinstance(node, list):
+        for number, value in enumerate(node):
+            yield from _walk(value, (*path, number))
+
+
+def _faults_of(node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:  # noqa: PLR0912 - one branch per sort of fault
+    kind = node.get("type")
+    for table, words in ((_COMPARISONS, "comparison"), (_LOGIC, "logic")):
+        if kind in table:
+            yield f"{words} {kind} becomes {table[kind]}", {**node, "type": table[kind]}
+    if kind in _LOGIC:
+        for number in range(len(node["children"])):
+            left = [child for position, child in enumerate(node["children"]) if position != number]
+            yield f"part {number + 1} of {kind} is dropped", left[0] if len(left) == 1 else {**node, "children": left}
+    if kind == "OPERATOR_NOT":
+        yield "NOT is dropped", node["children"][0]
+    if node.get("join_type") in _JOINS and kind == "JOIN":
+        yield f"{node['join_type']} JOIN becomes {_JOINS[node['join_type']]}", {**node, "join_type": _JOINS[node["join_type"]]}
+    if kind == "SELECT_NODE":
+        for part in ("where_clause", "having", "qualify"):
+            if node.get(part):
+                yield f"{part} is dropped", {**node, part: None}
+        if any(modifier.get("type") == "DISTINCT_MODIFIER" for modifier in node.get("modifiers", [])):
+            kept = [modifier for modifier in node["modifiers"] if modifier.get("type") != "DISTINCT_MODIFIER"]
+            yield "DISTINCT is dropped", {**node, "modifiers": kept}
+    if kind == "SET_OPERATION_NODE" and node.get("setop_type") == "UNION" and not node.get("setop_all"):
+        yield "UNION becomes UNION ALL", {**node, "setop_all": True}
+    if node.get("class") == "FUNCTION":
+        name = node["function_name"]
+        if name in _AGGREGATES:
+            yield f"{name} becomes {_AGGREGATES[name]}", _renamed(node, _AGGREGATES[name])
+        if node.get("distinct"):
+            yield f"{name}(DISTINCT) counts all", {**node, "distinct": False}
+    if node.get("class") == "CONSTANT" and isinstance(literal := node.get("literal"), dict) and literal.get("kind") == "INTEGER":
+        for step in (1, -1):
+            yield (
+                f"{literal['text']} becomes {int(literal['text']) + step}",
+                {**node, "literal": {**literal, "text": str(int(literal["text"]) + step)}},
+            )
+    if "null_order" in node and "expression" in node and kind in _ORDERS:
+        yield f"order {kind} becomes {_ORDERS[kind]}", {**node, "type": _ORDERS[kind]}
+
+
+def _renamed(node: Mapping[str, Any], name: str) -> dict[str, Any]:
+    renamed = {**node, "function_name": name}
+    if "qualified_name" in node:
+        renamed["qualified_name"] = {**node["qualified_name"], "path": [name]}
+    return renamed
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Files to put faults into, the steps that are run, and what a run must give: it names the first case that fails, or None."""
+
+    files: Sequence[str]
+    steps: Sequence[str]
+    fails: Callable[[duck.Connection], str | None]
+
+
+def families() -> Mapping[str, Family]:
+    """What can be scored: MHS116 and the dashboard, each by the cases beside its SQL."""
+    return {
+        "mhs116": Family(
+            [*computation.DERIVE, *(step for step in computation.MHS116 if step != "measures/population")],
+            [*computation.DERIVE, *computation.MHS116],
+            _mhs116_fails,
+        ),
+        "dashboard": Family(computation.DASHBOARD, [*computation.DERIVE, *computation.MHS116, *computation.DASHBOARD], _dashboard_fails),
+    }
+
+
+def score(name: str, family: Family, out: Callable[[str], None], only: str | None = None) -> tuple[int, int]:
+    """Kill what can be killed; gives the numbers of mutants killed and of mutants in all, without the equivalent ones."""
+    known = yaml.safe_load(EQUIVALENT.read_text(encoding="utf-8")) if EQUIVALENT.is_file() else {}
+    killed = total = 0
+    with tempfile.TemporaryDirectory() as folder, duck.session(read=[Path(folder), reference.STANDARD]) as connection:
+        declared = _prepare(connection, name, Path(folder))
+        if failing := _run(connection, family, declared, {}):
+            raise SystemExit(f"{name}: the SQL as it is fails case {failing}")
+        for file in [item for item in family.files if only is None or only in item]:
+            reasons = {item["change"] + " " + str(item["number"]): item["why"] for item in known.get(file, [])}
+            found = mutants(connection, steps.text(file))
+            survivors = [mutant for mutant in found if not _run(connection, family, declared, {file: mutant.sql})]
+            alive = [mutant for mutant in survivors if f"{mutant.change} {mutant.number}" not in reasons]
+            equivalent = len(survivors) - len(alive)
+            killed += len(found) - len(survivors)
+            total += len(found) - equivalent
+            out(f"{file:<36} {len(found) - len(survivors):>4} of {len(found) - equivalent:>4} killed, {equivalent} equivalent")
+            for mutant in alive:
+                out(f"    {mutant.number:>4}  {mutant.change}: {_difference(_written(connection, _parse(connection, steps.text(file))), mutant.sql)}")
+    return killed, total
+
+
+def _prepare(connection: duck.Connection, name: str, root: Path) -> Mapping[str, steps.Value]:
+    """Load the world of the cases once; the faults change only what is made of it."""
+    world = _golden("conftest").World()
+    cases = _golden("test_mhs116_golden" if name == "mhs116" else "test_dashboard_cases")
+    for case in cases.CASES:
+        if name == "mhs116":
+            for row in case.get("rows", [{}]):
+                cases.add_row(world, case["case"], row)
+        else:
+            cases.add_case(world, case)
+    world.write(root)
+    held = reference.load(connection, root / "reference")
+    reference.load_groups(connection)
+    registry.as_tables(connection, held)
+    computation._load_submissions(connection, folders.discover(root / "submissions"))
+    declared = computation.variables(PERIOD, computation.STATUSES[0])
+    steps.declare(connection, declared)
+    return declared
+
+
+def _run(connection: duck.Connection, family: Family, declared: Mapping[str, steps.Value], changed: Mapping[str, str]) -> str | None:
+    """Make the tables with a fault in one step; names what failed, or None."""
+    connection.execute("BEGIN")
+    try:
+        for step in family.steps:
+            table = duck.identifier(step.rpartition("/")[2])
+            connection.execute(f"CREATE TABLE {table} AS\n{changed.get(step) or steps.text(step)}")
+        return family.fails(connection)
+    except duck.DuckError:
+        return "the statement is refused"
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _mhs116_fails(connection: duck.Connection) -> str | None:
+    cases = _golden("test_mhs116_golden")
+    found = {row["UniqServReqID"]: row for row in connection.sql("FROM mhs116_evidence").to_arrow_table().to_pylist()}
+    if failing := next((case["case"] for case in cases.CASES if cases.differences(case, found)), None):
+        return str(failing)
+    levels = {(row[0], row[1]): row[2] for row in connection.sql("FROM mhs116_count").fetchall()}
+    if levels.get(("england", "England")) != sum(1 for row in found.values() if row["counted"]):
+        return "England"
+    for breakdown in ("age_band", "gender", "upper_ethnicity", "imd_decile", "provider"):
+        if sum(value for (name, _), value in levels.items() if name == breakdown) != levels["england", "England"]:
+            return breakdown
+    sub_icbs = sum(len(row["sub_icbs"]) for row in found.values() if row["counted"])
+    return None if sum(value for (name, _), value in levels.items() if name == "sub_icb") == sub_icbs else "sub_icb"
+
+
+def _dashboard_fails(connection: duck.Connection) -> str | None:
+    cases = _golden("test_dashboard_cases")
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    rows = connection.sql(
+        "SELECT strftime(ReportingPeriodEndDate, '%Y-%m'), level, quantity, amount FROM dashboard_quantity"
+        " WHERE breakdown = 'dashboard_provider' AND amount <> 0"
+    ).fetchall()
+    for month, level, quantity, amount in rows:
+        found.setdefault((month, level), {})[quantity] = int(amount)
+    for case in cases.CASES:
+        if found.get((case.get("at", cases.MONTH), cases.provider(case)), {}) != cases.expected(case):
+            return str(case["case"])
+    return None
+
+
+_modules: dict[str, ModuleType] = {}
+
+
+def _golden(name: str) -> ModuleType:
+    """A module of the golden tests, which are no package."""
+    if name not in _modules:
+        spec = importlib.util.spec_from_file_location(f"golden_{name}", HOME / "tests" / "golden" / f"{name}.py")
+        if spec is None or spec.loader is None:
+            raise SystemExit(f"tests/golden/{name}.py is not there")
+        _modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(_modules[name])
+    return _modules[name]
+
+
+def _difference(plain: str, mutated: str) -> str:
+    """The place where two statements part, with some words around it."""
+    start = next((number for number, (left, right) in enumerate(zip(plain, mutated, strict=False)) if left != right), 0)
+    return f"…{' '.join(mutated[max(0, start - 50) : start + 60].split())}…"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """``python -m benchmarks.mutation [FAMILY [PART OF A FILE NAME]]``: the score per file, and the survivors."""
+    wanted = families()
+    chosen = arguments[:1] or list(wanted)
+    if unknown := [name for name in chosen if name not in wanted]:
+        sys.stderr.write(f"There is no family {unknown[0]}; use one of {', '.join(wanted)}\n")
+        return 2
+    killed = total = 0
+    for name in chosen:
+        part = score(name, wanted[name], print, arguments[1] if len(arguments) > 1 else None)
+        killed, total = killed + part[0], total + part[1]
+    print(f"{killed:,} of {total:,} mutants killed: {100 * killed / max(total, 1):.1f} %")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

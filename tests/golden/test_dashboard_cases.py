@@ -1,0 +1,74 @@
+"""The cases of the dashboard, one line each in sql/measures/dashboard_cases.yaml, through the real SQL: every quantity of each, and no other."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ips_pipeline.measures import registry
+from ips_pipeline.store import steps
+
+CASES: list[dict[str, Any]] = yaml.safe_load((steps.root() / "measures" / "dashboard_cases.yaml").read_text(encoding="utf-8"))
+MONTH = "2026-08"
+ORDINARY = (
+    "OpenReferrals",
+    "AllReferrals",
+    "EmployStatusMissing",
+    *(f"{name}NotMissing" for name in ("SourceCat", "AgeCat", "EthnicityCat", "GenderCat", "DeprivationQuintile")),
+)
+
+
+def expected(case: Mapping[str, Any]) -> dict[str, int]:
+    """Every quantity of the case that is not nothing."""
+    if case["expect"] is False:
+        return {}
+    return {name: amount for name, amount in {**dict.fromkeys(ORDINARY, 1), **case["expect"]}.items() if amount}
+
+
+def provider(case: Mapping[str, Any]) -> str:
+    return f"K{case['case']}"
+
+
+@cache
+def stories() -> Any:
+    """The module that tells a referral month by month."""
+    spec = importlib.util.spec_from_file_location("stories", Path(__file__).with_name("test_dashboard_golden.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def add_case(world: Any, case: Mapping[str, Any]) -> None:
+    """Tell a case to the world, at a provider of its own."""
+    story = stories().Story(world, provider(case), f"P{case['case']}")
+    for month in case.get("months", [{}]):
+        story.month(**{"month": MONTH, **month})
+
+
+@pytest.fixture(scope="module")
+def result(run: Callable[..., Any], new_world: Callable[[], Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    world = new_world()
+    for case in CASES:
+        add_case(world, case)
+    return run(world, tmp_path_factory.mktemp("cases"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['case']} {case['says']}")
+def test_case(case: dict[str, Any], result: Any) -> None:
+    numerators = {measure.id: measure.numerator for measure in registry.load().measures if measure.family == "dashboard"}
+    found = {
+        numerators[row["MeasureName"]]: int(row["MeasureValue"])
+        for row in result.dashboard
+        if (row["ReportingPeriodEnd"][:7], row["Breakdown"], row["Level"]) == (case.get("at", MONTH), "Provider", provider(case))
+        and row["MeasureValue"] != "0"
+    }
+    shown = set(numerators.values())
+    assert found == {name: amount for name, amount in expected(case).items() if name in shown}
