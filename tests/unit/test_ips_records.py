@@ -256,3 +256,12 @@ def test_headings_are_those_of_elements_and_no_two_mean_the_same() -> None:
         said = [word for element in held.values() for word in element]
         assert len(said) == len(set(said)), table.name
     assert set(words["caseload_job"]) <= set(LOCAL.table("ips_job").elements)
+
+
+def test_no_code_list_has_a_comma_too_many_and_no_word_stands_for_two_codes() -> None:
+    for path in sorted((Path(standard.__file__).parent / "ips" / "codes").glob("*.csv")):
+        rows = LOCAL.code_rows(path.stem)
+        assert all(None not in row and None not in row.values() for row in rows), path.name
+        if "words" in rows[0]:
+            said = [(word, row["code"]) for row in rows for word in row["words"].split("|")]
+            assert len({word for word, _ in said}) == len(said), path.name
