@@ -45,6 +45,8 @@ def session(
             connection.execute("SET memory_limit = ?", [memory_limit or os.environ.get("IPS_MEMORY_LIMIT", DEFAULT_MEMORY_LIMIT)])
             connection.execute("SET temp_directory = ?", [spill])
             connection.execute("SET TimeZone = 'UTC'")
+            # DuckDB 2.0 packs what it sorts by bounds that joins can get wrong, and then stops with a conversion error.
+            connection.execute("SET disabled_optimizers = 'compressed_materialization'")
             # Nothing in memory needs a checkpoint; at half a million people it costs two seconds.
             connection.execute("SET checkpoint_threshold = '1TB'")
             connection.execute("SET allowed_directories = ?", [allowed])
