@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from ips_pipeline.quality.findings import Portal, RuleSet
 from ips_pipeline.quality.gate import run as run_gate
 from ips_pipeline.store import completeness, steps
 from ips_pipeline.store.duck import Connection, create_table, identifier, session, text_literal
-from ips_pipeline.store.folders import ROW_COLUMN
+from ips_pipeline.store.folders import ROW_COLUMN, steady
 from ips_pipeline.store.groups import STANDARD
 
 #: Look-up lists of the reference folder that the rules read.
@@ -95,14 +96,16 @@ def validate(
             target.mkdir(parents=True, exist_ok=True, mode=0o700)
         readable = [*folders, STANDARD, *(history or {}).values(), *([reference] if reference.is_dir() else [])]
         with session(read=readable, write=targets, temporary=temporary, memory_limit=memory_limit) as connection:
-            lists = findings.load(connection, folders, portals[start:stop], reference, standard)
-            rules = findings.rule_set(standard, edition, lists)
-            findings.judge(connection, rules, len(folders))
-            _tally(connection, rules)
+            with steady(folders):
+                lists = findings.load(connection, folders, portals[start:stop], reference, standard)
+                rules = findings.rule_set(standard, edition, lists)
+                findings.judge(connection, rules, len(folders))
+                _tally(connection, rules)
+                completeness.prepare(connection, standard, macros=False)
+                steps.run(connection, [completeness.STEP], {})
+                outcomes = checks.evaluate(connection, portals[start:stop], reference, lists, history, local)
             portal.write(connection, rules, targets)
-            completeness.prepare(connection, standard, macros=False)
-            steps.run(connection, [completeness.STEP], {})
-            outcomes = checks.evaluate(connection, portals[start:stop], reference, lists, history, local)
+            _write_completeness(connection, targets)
             gated = run_gate(connection, rules, len(folders)) if gate else []
             for number, (folder, target) in enumerate(zip(folders, targets, strict=True), 1):
                 verdict = replace(_write(connection, rules, number, folder, target), checks=outcomes[number - 1].found)
@@ -117,10 +120,14 @@ def validate(
 
 
 def check_folders(submissions: Sequence[Path]) -> None:
-    """Raise InputError for the first submission that is not a folder."""
+    """Raise InputError for the first submission that is not a folder, or not one that may be read."""
     for folder in submissions:
-        if not folder.is_dir():
-            raise InputError(f"The submission folder {folder} does not exist or is not a folder; check the path")
+        try:
+            if not folder.is_dir():
+                raise InputError(f"The submission folder {folder} does not exist or is not a folder; check the path")
+            next(folder.iterdir(), None)
+        except OSError as error:
+            raise InputError(f"The submission folder {folder} cannot be read ({error.strerror}); check its permissions") from None
 
 
 def _batches(submissions: Sequence[Path]) -> Iterator[tuple[int, int]]:
@@ -147,12 +154,6 @@ def _write(connection: Connection, rules: RuleSet, number: int, folder: Path, ta
     """Write the reports of one submission and count what they hold."""
     own = f"FROM report WHERE submission = {number}"
     _copy(connection, f'SELECT table_name AS "table", row, code, level {own} ORDER BY ALL', target / "findings.csv")
-    _copy(
-        connection,
-        'SELECT table_name AS "table", element, counted, valid, other, defaulted, invalid, missing'
-        f" FROM vodim JOIN completeness_field USING (table_name, element) WHERE submission = {number} ORDER BY position",
-        target / "completeness.csv",
-    )
     _copy(connection, f'SELECT table_name AS "table", row FROM gone WHERE submission = {number} ORDER BY ALL', target / "rejected_rows.csv")
     codes = connection.execute("SELECT DISTINCT code FROM report WHERE submission = ? AND level = 'file' ORDER BY code", [number]).fetchall()
     counts = connection.execute(
@@ -161,6 +162,23 @@ def _write(connection: Connection, rules: RuleSet, number: int, folder: Path, ta
         {"number": number},
     ).fetchone() or (0, 0, 0)
     return Verdict(folder, target, tuple(code for (code,) in codes), int(counts[0]), int(counts[1]), int(counts[2]), dict(rules.not_evaluated))
+
+
+def _write_completeness(connection: Connection, targets: Sequence[Path]) -> None:
+    """``completeness.csv`` of every submission: a few lines each, read in one go."""
+    lines: dict[int, list[tuple[Any, ...]]] = {}
+    for number, *line in connection.execute(
+        "SELECT submission, table_name, element, vodim.counted, valid, other, defaulted, invalid, missing"
+        " FROM vodim JOIN completeness_field USING (table_name, element) ORDER BY submission, position"
+    ).fetchall():
+        lines.setdefault(number, []).append(tuple(line))
+    for number, target in enumerate(targets, 1):
+        path = target / "completeness.csv"
+        with path.open("w", encoding="utf-8", newline="") as handle:
+            writer = csv.writer(handle, lineterminator="\n")
+            writer.writerow(("table", "element", "counted", "valid", "other", "defaulted", "invalid", "missing"))
+            writer.writerows(lines.get(number, ()))
+        path.chmod(0o600)
 
 
 def _copy(connection: Connection, query: str, path: Path) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import io
+import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ips_pipeline.errors import InputError
+from ips_pipeline.errors import InputError, RetryableError
 from ips_pipeline.mhsds.standard import Table
 from ips_pipeline.store.duck import Connection, DuckError, identifier, safe_error, text_literal
 
@@ -24,11 +27,63 @@ ROW_COLUMN = "_row"
 _PERIOD = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
+#: A column that is worth naming to a person; anything else may be a value in the wrong place.
+_NAME = re.compile(r" ?[A-Za-z][A-Za-z0-9_]{0,39} ?")
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+#: Unknown columns from which on the file is not of this table at all.
+_MANY = 20
+_CHUNK = 1 << 20
+
+
 @dataclass(frozen=True, slots=True)
 class _File:
+    """``moments`` and ``fractions`` are the columns of a Parquet file with a type of time, and of floating-point numbers."""
+
     submission: int
     path: Path
     columns: tuple[str, ...]
+    moments: frozenset[str] = frozenset()
+    fractions: frozenset[str] = frozenset()
+
+
+@contextmanager
+def steady(submissions: Sequence[Path]) -> Iterator[None]:
+    """Hold that the files of submission folders stay as they are, and can be read, within the block.
+
+    Raises RetryableError that names the first file that grew, was replaced, added or removed; it comes before any other error,
+    which the change is likely to have caused. Where DuckDB fails, InputError names the Parquet file that is damaged inside.
+    """
+    before = _state(submissions)
+    try:
+        yield
+    except DuckError:
+        if damaged := _first_damaged(submissions):
+            raise damaged from None
+        raise
+    finally:
+        _compare(before, _state(submissions))
+
+
+def _state(submissions: Iterable[Path]) -> dict[Path, tuple[int, int, int]]:
+    state = {}
+    for folder in submissions:
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.endswith((".csv", ".parquet")):
+                        held = entry.stat(follow_symlinks=False)
+                        state[folder / entry.name] = (held.st_ino, held.st_size, held.st_mtime_ns)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise InputError(f"{folder} cannot be read ({error.strerror}); check its permissions") from None
+    return state
+
+
+def _compare(before: Mapping[Path, tuple[int, int, int]], after: Mapping[Path, tuple[int, int, int]]) -> None:
+    for path in sorted(before.keys() | after.keys()):
+        if before.get(path) != after.get(path):
+            raise RetryableError(f"{path} changed while it was read; wait until it is written completely, then run again")
 
 
 def discover(root: Path, *, first: str | None = None, last: str | None = None) -> list[Path]:
@@ -82,58 +137,103 @@ def load(
 def _open(number: int, folder: Path, table: Table) -> _File | None:
     """The table's file in the folder with its column names, or None when the folder has none."""
     text, parquet = folder / f"{table.name}.csv", folder / f"{table.name}.parquet"
-    if text.exists() and parquet.exists():
-        raise InputError(f"{folder} holds {table.name} twice, as CSV and as Parquet; keep one of them")
-    path = parquet if parquet.exists() else text
     try:
-        if not path.exists():
+        # A link to nothing is no absent table: what it stood for would be lost without a word.
+        there = [path for path in (text, parquet) if path.is_symlink() or path.exists()]
+        if not there:
             return None
+        if len(there) > 1:
+            raise InputError(f"{folder} holds {table.name} twice, as CSV and as Parquet; keep one of them")
+        (path,) = there
         if not path.is_file() or (path.is_symlink() and path.resolve().parent != folder):
             raise InputError(f"{path} is not a plain file of its folder; replace it by the file itself")
-        columns = _parquet_columns(path) if path is parquet else _csv_columns(path)
+        found = _parquet_file(number, path) if path is parquet else _File(number, path, _csv_columns(path))
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions") from None
-    if not columns:
+        raise InputError(f"{path if there else folder} cannot be read ({error.strerror}); check its permissions") from None
+    if not found.columns:
         return None
-    repeated = sorted({name for name in columns if columns.count(name) > 1})
-    if repeated:
-        raise InputError(f"{path} has the column {repeated[0]} more than once; keep one of them")
-    for name in columns:
-        if name not in table.elements and name != ROW_COLUMN:
-            near = difflib.get_close_matches(name.lower(), [element.lower() for element in table.elements], n=1)
-            hint = next((f"; did you mean {element}?" for element in table.elements if near and element.lower() == near[0]), "")
-            shown = name if name.isascii() and name.isprintable() and len(name) <= 40 else "with an unreadable name"
-            raise InputError(f"{path} has a column {shown} that {table.name} does not have{hint or '; remove it'}")
-    return _File(number, path, columns)
+    _check_columns(found, table)
+    return found
+
+
+def _check_columns(file: _File, table: Table) -> None:
+    """Raise InputError for columns that are not the table's, or are there twice. A name is shown only if the line is a header."""
+    elements = {element.lower(): element for element in table.elements}
+    unknown = [name for name in file.columns if name not in table.elements and name != ROW_COLUMN]
+    if unknown and file.path.suffix == ".csv" and not any(name.strip().lower() in elements for name in file.columns):
+        separator = next((word for sign, word in _SEPARATORS.items() if len(file.columns) == 1 and sign in file.columns[0]), None)
+        if separator:
+            raise InputError(f"{file.path} is separated by {separator}, not by commas; save it again as CSV with commas")
+        raise InputError(f"{file.path} has no header line that names elements of {table.name}; add it as the first line")
+    if len(unknown) > _MANY:
+        raise InputError(f"{file.path} has {len(unknown):,} more columns than {table.name} has elements for; export that table again")
+    for name in unknown:
+        near = difflib.get_close_matches(name.strip().lower(), list(elements), n=1)
+        shown = name.strip() if _NAME.fullmatch(name) else "with an unreadable name"
+        hint = f"; did you mean {elements[near[0]]}?" if near else "; remove it"
+        raise InputError(f"{file.path} has a column {shown} that {table.name} does not have{hint}")
+    if len(set(file.columns)) < len(file.columns):
+        repeated = min(name for name in file.columns if file.columns.count(name) > 1)
+        raise InputError(f"{file.path} has the column {repeated} more than once; keep one of them")
 
 
 def _csv_columns(path: Path) -> tuple[str, ...]:
     with path.open("rb") as handle:
-        head = handle.readline(1_000_000)
+        head = handle.readline(_CHUNK)
+        # A NUL is no character of any value: the file is binary, in UTF-16, or damaged by a disk that was full.
+        null = b"\0" in head
+        while not null and (chunk := handle.read(_CHUNK)):
+            null = b"\0" in chunk
+    if null or head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError(f"{path} holds NUL bytes, so it is not UTF-8 text or is damaged; save it again as CSV UTF-8")
     if not head.strip():
         return ()
-    if b"\0" in head or head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError(f"{path} is not UTF-8 text; save it again as CSV UTF-8")
+    if b"\r" in head.rstrip(b"\r\n"):
+        raise InputError(f"{path} has lines that end with a carriage return alone; save it again as CSV UTF-8")
     try:
         text = head.decode("utf-8-sig").rstrip("\r\n")
+        return tuple(next(csv.reader(io.StringIO(text)), []))
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8 text; save it again as CSV UTF-8") from None
-    return tuple(next(csv.reader(io.StringIO(text)), []))
+    except csv.Error:
+        raise InputError(f"{path} has a first line that cannot be read as column names; export it again") from None
 
 
-def _parquet_columns(path: Path) -> tuple[str, ...]:
+def _parquet_file(number: int, path: Path) -> _File:
     try:
-        return tuple(pq.read_schema(path).names)
+        schema = pq.read_schema(path)
     except pa.ArrowException:
         raise InputError(f"{path} is not a Parquet file, or is cut short; write it again") from None
+    for place, field in enumerate(schema):
+        if pa.types.is_nested(field.type):
+            raise InputError(f"{path} has nested values in its column {place + 1}; write each value as text")
+    return _File(
+        number,
+        path,
+        tuple(schema.names),
+        frozenset(field.name for field in schema if pa.types.is_timestamp(field.type) and field.type.tz is None),
+        frozenset(field.name for field in schema if pa.types.is_floating(field.type)),
+    )
+
+
+def _first_damaged(submissions: Sequence[Path]) -> InputError | None:
+    """Name the first Parquet file whose values cannot be read, though its end is sound; None where all can."""
+    for folder in submissions:
+        for path in sorted(folder.glob("*.parquet")):
+            try:
+                for _ in pq.ParquetFile(path).iter_batches():
+                    pass
+            except (OSError, pa.ArrowException):
+                return InputError(f"{path} is damaged: its values cannot be read; write it again")
+    return None
 
 
 def _groups(files: Sequence[_File], suffix: str) -> list[list[_File]]:
-    """Files of one format with the same columns, so that one statement reads each group."""
-    groups: dict[tuple[str, ...], list[_File]] = defaultdict(list)
+    """Files of one format with the same columns and types, so that one statement reads each group."""
+    groups: dict[tuple[object, ...], list[_File]] = defaultdict(list)
     for file in files:
         if file.path.suffix == suffix:
-            groups[file.columns].append(file)
+            groups[file.columns, file.moments, file.fractions].append(file)
     return list(groups.values())
 
 
@@ -149,11 +249,20 @@ def _submission(group: Sequence[_File]) -> str:
 def _columns(group: Sequence[_File], wanted: Sequence[str]) -> str:
     held = set(group[0].columns)
     return "".join(
-        f", nullif(CAST({identifier(name)} AS VARCHAR), '') AS {identifier(name)}"
-        if name in held
-        else f", CAST(NULL AS VARCHAR) AS {identifier(name)}"
+        f", nullif({_text(group[0], name)}, '') AS {identifier(name)}" if name in held else f", CAST(NULL AS VARCHAR) AS {identifier(name)}"
         for name in wanted
     )
+
+
+def _text(file: _File, name: str) -> str:
+    """SQL for a value as the text it stands for: times with a T, and whole numbers without a decimal point, however they were stored."""
+    column = identifier(name)
+    if name in file.moments:
+        return f"strftime({column}, '%Y-%m-%dT%H:%M:%S')"
+    if name in file.fractions:
+        whole = f"{column} = trunc({column}) AND abs({column}) < 1e15"
+        return f"CASE WHEN {whole} THEN CAST(CAST({column} AS BIGINT) AS VARCHAR) ELSE CAST({column} AS VARCHAR) END"
+    return f"CAST({column} AS VARCHAR)"
 
 
 def _parquet(group: Sequence[_File], wanted: Sequence[str]) -> str:
@@ -196,5 +305,19 @@ def _first_unreadable(connection: Connection, group: Sequence[_File], schema: st
                 " delim = ',', quote = '\"', escape = '\"', strict_mode = true, max_line_size = 16777216)"
             ).fetchone()
         except DuckError:
+            if not _is_utf8(file.path):
+                return InputError(f"{file.path} is not UTF-8 text; save it again as CSV UTF-8")
             return InputError(f"{file.path} cannot be read as CSV: a line has too many or too few values, or a quote is not closed; export it again")
     return None
+
+
+def _is_utf8(path: Path) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with path.open("rb") as handle:
+            while chunk := handle.read(_CHUNK):
+                decoder.decode(chunk)
+            decoder.decode(b"", final=True)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return True
