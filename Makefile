@@ -27,6 +27,7 @@ bench: venv         ## speed and memory on large made-up inputs; minutes, not pa
 	@$(BIN)/python -m benchmarks.measures
 	@$(BIN)/python -m benchmarks.validation --people 25000 50000 100000
 	@$(BIN)/python -m benchmarks.validation --small 1000 --repeat 1
+	@$(BIN)/python -m benchmarks.dve
 
 mutation: venv      ## how many small faults in the SQL of the measures the golden cases notice; minutes, not part of the tests
 	@$(BIN)/python -m benchmarks.mutation
@@ -44,7 +45,7 @@ lock: venv          ## resolve the dependencies again into requirements.lock (ne
 	  --no-annotate --no-header --extra dev --extra postgres --extra airflow-postgres pyproject.toml -o requirements.lock
 
 clean:              ## remove what the other targets made
-	@rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) benchmarks/.dve demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 venv: $(VENV)/.installed
 

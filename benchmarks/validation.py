@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -221,17 +221,22 @@ def write_reference(folder: Path) -> None:
             connection.execute(f"COPY ({dated}) TO {duck.text_literal(str(path))} (FORMAT csv, HEADER)")
 
 
-def run_once(command: list[str], *, accept: tuple[int, ...] = (0,), environment: Mapping[str, str] | None = None) -> dict[str, float]:
-    """Run a command as a process; seconds of wall and processor time, largest resident memory in MB, and the load before it."""
+def run_once(command: list[str], *, accept: tuple[int, ...] = (0,), output: Path | None = None) -> dict[str, float]:
+    """Run a command as a process; seconds of wall and processor time, largest resident memory in MB, and the load before it.
+
+    What it prints goes to ``output``, or nowhere. A process in between has the command for its only child, so that the figures are its own.
+    """
     load_before = os.getloadavg()[0]
-    script = "import resource, subprocess, sys; code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode;"
+    script = "import resource, subprocess, sys; code = subprocess.run(sys.argv[2:], stdout=open(sys.argv[1], 'wb')).returncode;"
     script += " used = resource.getrusage(resource.RUSAGE_CHILDREN); print(code, used.ru_utime + used.ru_stime, used.ru_maxrss)"
+    between = [sys.executable, "-c", script, str(output or os.devnull), *command]
     start = time.perf_counter()
-    printed = subprocess.run([sys.executable, "-c", script, *command], check=True, capture_output=True, text=True, env=environment).stdout.split()
+    printed = subprocess.run(between, check=True, capture_output=True, text=True)
     wall = time.perf_counter() - start
-    if int(printed[0]) not in accept:
-        raise SystemExit(f"{command[0]} ended with exit code {printed[0]}")
-    return {"wall_s": round(wall, 2), "cpu_s": round(float(printed[1]), 2), "rss_mb": int(printed[2]) // 1024, "load": round(load_before, 1)}
+    code, seconds, memory = printed.stdout.split()
+    if int(code) not in accept:
+        raise SystemExit(f"{Path(command[0]).name} ended with exit code {code}: {printed.stderr.strip()[-500:]}")
+    return {"wall_s": round(wall, 2), "cpu_s": round(float(seconds), 2), "rss_mb": int(memory) // 1024, "load": round(load_before, 1)}
 
 
 def validate_once(submissions: list[Path], reference: Path, root: Path, *, gate: bool) -> dict[str, float]:
