@@ -101,7 +101,9 @@ benchmark AS (
 ),
 working AS (
     -- Whether somebody who was in work at the start had that job or another on the day it is asked about.
-    SELECT due.UniqEpisodeID, bool_or(coalesce(job.last_day, DATE '9999-12-31') >= due.retention_day AND job.start_date <= due.retention_day) AS working
+    SELECT
+        due.UniqEpisodeID,
+        bool_or(coalesce(job.last_day, DATE '9999-12-31') >= due.retention_day AND job.start_date <= due.retention_day) AS working
     FROM due
     INNER JOIN ips_job AS job ON job.UniqEpisodeID = due.UniqEpisodeID
     WHERE due.retention_due
