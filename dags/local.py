@@ -183,7 +183,7 @@ def _follow(dag: DAG, outcome: Outcome, screen: Screen) -> None:
         elif task == "measure":
             release = _returned(context)
             outcome.releases.append(release)
-            screen.say(f"{release['period']}  England  MHS116 {release['mhs116']:,}, release {release['release']}{_unchanged([release])}")
+            screen.say(f"{release['period']}  release {release['release']} from {release['submissions']:,} submissions{_unchanged([release])}")
 
     def failed(context: Context) -> None:
         error = context.get("exception")

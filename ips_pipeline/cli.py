@@ -438,12 +438,14 @@ def _say_outcomes(screen: Screen, summary: Summary) -> None:
 
 
 def _say_release(screen: Screen, site: Site, period: str) -> None:
-    """MHS116 as published, for England and per provider, and where the files are."""
+    """MHS116 as released, over everything and per provider, and where the files are."""
     from ips_pipeline import flows
 
-    screen.say(f"\nMHS116, referrals that accessed IPS in the 12 months to {period} (as published: * is below 5, the rest to the nearest 5)")
+    local = site.options.disclosure == "local"
+    how = "* is hidden, the rest to the nearest 5" if local else "as published: * is below 5, the rest to the nearest 5"
+    screen.say(f"\nMHS116, referrals that accessed IPS in the 12 months to {period} ({how})")
     for _, name, value in flows.published(site, period, "England"):
-        screen.say(f"  {value:>8}  {name} (exact)")
+        screen.say(f"  {value:>8}  {'all submissions' if local else f'{name} (exact)'}")
     for code, name, value in flows.published(site, period, "Provider"):
         screen.say(f"  {value:>8}  {code} {name}")
     screen.say(f"\nThe release, to open: {_shown(flows.release(site, period).path)}/index.html")

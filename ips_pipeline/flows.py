@@ -6,7 +6,6 @@ values hold references and counts only, never a value of a patient.
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +28,7 @@ from ips_pipeline.quality.findings import Portal, period_days
 from ips_pipeline.quality.validate import Verdict
 from ips_pipeline.reports import earlier
 from ips_pipeline.reports.data_docs import write_data_docs
-from ips_pipeline.reports.release import write_release_page
+from ips_pipeline.reports.release import released_values, write_release_page
 from ips_pipeline.reports.validation import Checked, write_validation_reports
 from ips_pipeline.settings import Site, check_period
 from ips_pipeline.sources import madeup
@@ -312,7 +311,7 @@ def _accept(site: Site, provider: str, period: str, judged: stages.Stage) -> dic
 def measure(site: Site, period: str) -> dict[str, Any]:
     """Compute every measure over all accepted months up to the period and put the month's release in force.
 
-    Returns period, evidence and release (identities), submissions, mhs116, not_evaluated and changed. Raises InputError when no
+    Returns period, evidence and release (identities), submissions, not_evaluated and changed. Raises InputError when no
     month has been accepted, and PublishError when the release cannot be written.
     """
     used = _accepted(site, period)
@@ -324,6 +323,7 @@ def measure(site: Site, period: str) -> dict[str, Any]:
         "reference": stages.tree_hash(site.reference),
         "period": period,
         "status": site.status,
+        "disclosure": site.options.disclosure,
         "ips_records": {provider: stage.identity for provider, stage in records.items()},
         "code": _code("measures", "reports", "mhsds", "sql"),
     }
@@ -337,9 +337,11 @@ def measure(site: Site, period: str) -> dict[str, Any]:
                 site.reference,
                 period,
                 site.status,
-                folder / "release",
+                folder / "exact",
                 records=[stage.path / "accepted" for stage in records.values()],
                 evidence=folder / "evidence",
+                release=folder / "release",
+                publisher=site.options.disclosure,
                 temporary=site.temporary,
                 memory_limit=site.options.memory_limit,
             )
@@ -362,7 +364,6 @@ def measure(site: Site, period: str) -> dict[str, Any]:
         "evidence": evidence.identity,
         "release": published_now.identity,
         "submissions": facts["submissions"],
-        "mhs116": facts["mhs116"],
         "not_evaluated": len(facts["not_evaluated"]),
         "changed": published_now.changed,
     }
@@ -405,15 +406,8 @@ def months_between(first: str, last: str) -> list[str]:
 
 
 def published(site: Site, period: str, breakdown: str, measure_id: str = "MHS116") -> list[tuple[str, str, str]]:
-    """Level, its description and value as text, as published (suppressed and rounded) in the release in force for the month."""
-    held = release(site, period)
-    name = next(name for name in held.manifest["facts"]["files"] if name.startswith("publication/") and "_RAW_" not in name)
-    with (held.path / name).open(encoding="utf-8", newline="") as handle:
-        return [
-            (row["PRIMARY_LEVEL"], row["PRIMARY_LEVEL_DESCRIPTION"], row["MEASURE_VALUE"])
-            for row in csv.DictReader(handle)
-            if row["BREAKDOWN"] == breakdown and row["MEASURE_ID"] == measure_id
-        ]
+    """Level, its description and value as text, as the release in force for the month shows them; an asterisk is a hidden value."""
+    return released_values(release(site, period).path, breakdown, measure_id)
 
 
 def release(site: Site, period: str) -> stages.Stage:
@@ -658,9 +652,13 @@ def _take_accepted(judged: stages.Stage, folder: Path) -> Mapping[str, Any]:
 
 
 def _take_release(site: Site, evidence: stages.Stage, folder: Path) -> Mapping[str, Any]:
-    """Copy what may leave the restricted zone: the release files, none of the evidence."""
+    """Copy what may leave the restricted zone: what disclosure control let through, none of the evidence and no exact small count."""
     shutil.copytree(evidence.path / "release", folder, dirs_exist_ok=True)
     facts = evidence.manifest["facts"]
+    if site.options.disclosure == "published":
+        final = next(name for name in facts["files"] if name.startswith("publication/") and "_RAW_" not in name)
+        (folder / "publication").mkdir(mode=0o700)
+        shutil.copyfile(evidence.path / "exact" / final, folder / final)
     write_release_page(
         folder,
         identity=evidence.identity,
@@ -669,7 +667,7 @@ def _take_release(site: Site, evidence: stages.Stage, folder: Path) -> Mapping[s
         definitions=registry.definitions(),
         notice=site.notice,
     )
-    return {key: facts[key] for key in ("period", "status", "submissions", "files", "not_evaluated")}
+    return {key: facts[key] for key in ("period", "status", "submissions", "not_evaluated")}
 
 
 @cache

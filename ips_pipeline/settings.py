@@ -92,9 +92,14 @@ class Provider(_Settings):
 
 
 class Options(_Settings):
-    """What a site may choose. ``edition`` decides whose wording and severities judge a return."""
+    """What a site may choose. ``edition`` decides whose wording and severities judge a return.
+
+    ``disclosure`` is the rule of a release: "local" hides and rounds everything, totals too; "published" is for a national body, which
+    publishes MHS116 as NHS England does: exact for England, the rest suppressed and rounded.
+    """
 
     edition: Literal["published", "etos-6.0"] = "published"
+    disclosure: Literal["local", "published"] = "local"
     memory_limit: Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)? ?[KMGT]i?B$")] | None = None
 
 

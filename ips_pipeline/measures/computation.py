@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -195,13 +194,14 @@ def compute(
 ) -> dict[str, Any]:
     """Compute every measure for the reporting month ``period`` (yyyy-mm) and write its files, with exact small counts, into ``out``.
 
-    What may be published goes into ``release``: ``measures.parquet`` and ``measures.csv`` with what disclosure control lets through, and,
-    where the ``publisher`` is "published" (a national body that publishes as NHS England does), the final publication file.
+    What may be published goes into ``release``: ``measures.parquet`` and ``measures.csv`` with what disclosure control lets through, by the
+    local rule or, where the ``publisher`` is "published" (a national body that publishes as NHS England does), by NHS England's for MHS116.
 
-    ``submissions`` are submission folders ``<provider>/<yyyy-mm>``, taken as accepted; those after the period are ignored.
-    ``status`` is one of STATUSES. ``records`` are folders of accepted local IPS records, one per provider. Evidence rows name patients' records, so they are written only to ``evidence``, which lies in
-    the restricted zone, as does ``temporary``. Returns counts and file names, and what could not be evaluated and why; no
-    patient's value. Raises UsageError for a wrong period or status and InputError for inputs that cannot be read.
+    ``submissions`` are submission folders ``<provider>/<yyyy-mm>``, taken as accepted; those after the period are ignored. ``records``
+    are folders of accepted local IPS records, one per provider. ``status`` is one of STATUSES. Evidence rows name patients' records, so
+    they are written only to ``evidence``, which lies in the restricted zone, as does ``temporary``. Returns counts and file names, and what
+    could not be evaluated and why; no patient's value. Raises UsageError for a wrong period or status, InputError for inputs that cannot
+    be read, and IpsError when a measure breaks an invariant.
     """
     if not _PERIOD.fullmatch(period):
         raise UsageError(f"The period {period} is not a month; write it as yyyy-mm")
@@ -238,7 +238,7 @@ def compute(
         _hold_invariants(connection)
         files = _write(connection, period, status, out, evidence)
         if release is not None:
-            _write_release(connection, out, release, publisher)
+            _write_release(connection, release)
         return {
             "period": period,
             "status": status,
@@ -350,14 +350,10 @@ def _write(connection: duck.Connection, period: str, status: str, out: Path, evi
     return sorted([*tables, "measures.parquet"])
 
 
-def _write_release(connection: duck.Connection, out: Path, release: Path, publisher: Publisher) -> None:
-    """Write what may be published."""
+def _write_release(connection: duck.Connection, release: Path) -> None:
+    """Write what may be published, as Parquet and for spreadsheets."""
     _copy(connection, "released", release / "measures.parquet", "FORMAT parquet")
     _copy(connection, "released", release / "measures.csv", "FORMAT csv, HEADER")
-    if publisher == "published":
-        final = next(path for path in sorted((out / "publication").iterdir()) if "_RAW_" not in path.name)
-        (release / "publication").mkdir(exist_ok=True, mode=0o700)
-        shutil.copy(final, release / "publication" / final.name)
 
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -19,7 +19,7 @@ from ips_pipeline.store import duck, steps
 STEPS = ("explain/unit_change", "explain/value_change", "explain/change_summary")
 
 #: Where the exact values of a release may lie under its folder.
-_VALUES = ("evidence/measures.parquet", "measures.parquet", "release/measures.parquet")
+_VALUES = ("evidence/measures.parquet", "measures.parquet", "exact/measures.parquet")
 
 #: The dashboard has hundreds of rows behind every change; they are compared only for measures that are asked for by name.
 _ON_REQUEST = frozenset({"dashboard"})

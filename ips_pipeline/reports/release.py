@@ -1,15 +1,14 @@
-"""The page of a release: what may be shown of MHS116 and the dashboard, in plain words, with charts, tables and downloads.
+"""The page of a release: what may be shown of MHS116, the dashboard and our own measures, in plain words, with charts, tables and downloads.
 
-Values come from the publication file, which holds what disclosure control lets through, and for England alone, which is
-published exactly, from the dashboard. The RAW file and the exact values of ``measures.parquet`` are never read.
+Every value comes from the release's own ``measures.parquet``, which holds what disclosure control lets through and nothing else.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -78,21 +77,21 @@ _SECTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One level: the count and the rate as published, as text; ``rate`` is None where the measure has none."""
+    """One level: the count and the rate as released, as text; ``rate`` is None where the measure has none, ``count`` where nothing was submitted."""
 
     level: str
     name: str
-    count: str
+    count: str | None
     rate: str | None
     populated: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Publication:
+class _Released:
     start: date
     end: date
     status: str
-    titles: Mapping[str, str]
+    local: bool
     values: Mapping[str, Mapping[str, _Row]]
 
 
@@ -106,102 +105,128 @@ def write_release_page(
     notice: str | None = None,
     temporary: Path | None = None,
 ) -> Path:
-    """Write ``index.html`` into a release folder from its publication file, ``measures.parquet`` and ``dashboard.csv``; gives its path.
+    """Write ``index.html`` into a release folder from its ``measures.parquet``; gives its path.
 
-    ``identity`` names the release, ``submissions`` counts the provider-months it was made from, and ``not_evaluated`` says per
-    ``measure`` and ``breakdown`` which reference files (``needs``) were not at hand. ``definitions`` are those of the registry:
-    id, title, definition, source, caveats. ``notice`` is one sentence shown on top, such as that the data are made up. The page
-    holds published values only and depends on nothing but these inputs, so the same release gives the same bytes. Raises
-    InputError when the folder has no publication file or it cannot be read, and RetryableError when the page cannot be written.
+    ``not_evaluated`` says what lacks reference data and ``definitions`` what the measures mean, both as the measures say it. The page
+    holds released values only and depends on nothing but these inputs, so the same release gives the same bytes. Raises
+    InputError when the folder has no released measures or they cannot be read, and RetryableError when the page cannot be written.
     """
-    with session(read=[release], temporary=temporary) as connection:
-        about = _Measures(connection, release / "measures.parquet")
-        published = _publication(release, about.populated(connection))
-        trends = _trends(connection, release / "dashboard.csv", about.titles)
-        lacking = _lacking(about.not_evaluated(connection), not_evaluated, about.titles)
-    sections = [_section(section, rows) for section in _SECTIONS if (rows := published.values.get(section.breakdown))]
-    england = next(iter(published.values["England"].values()))
+    with _opened(release, temporary) as connection:
+        titles = dict(connection.execute("SELECT DISTINCT measure_id, measure_name FROM released ORDER BY ALL").fetchall())
+        released = _released(connection, release)
+        trends = _trends(connection, titles)
+        own = _own(connection)
+        lacking = _lacking(_absent(connection), not_evaluated, titles)
+        versions = _versions(connection)
+    sections = [_section(section, rows) for section in _SECTIONS if (rows := released.values.get(section.breakdown))]
+    england = next(iter(released.values["England"].values()))
+    rate = _as_number(england.rate)
     content = {
-        "start": published.start,
-        "end": published.end,
-        "status": published.status,
+        "start": released.start,
+        "end": released.end,
+        "status": released.status,
+        "local": released.local,
         "identity": identity,
         "submissions": submissions,
         "notice": notice,
         "england": england,
-        "rate": None if england.rate is None else float(england.rate),
-        "providers": len(published.values.get("Provider", {})),
+        "rate": rate if england.populated else None,
+        "providers": sum(row.count is not None for row in released.values.get("Provider", {}).values()),
         "sections": sections,
         "trends": trends,
+        "own": own,
         "lacking": lacking,
         "downloads": _downloads(release),
-        "measures": _definitions(definitions, [_COUNT, _RATE, *(_TRENDS if trends else ())]),
-        "versions": about.versions,
+        "measures": _definitions(definitions, [_COUNT, _RATE, *(_TRENDS if trends else ()), *dict.fromkeys(row["measure"] for row in own)]),
+        "versions": versions,
         "standard": standard.load().version,
         "software": __version__,
     }
     return pages.write_page(release / PAGE, "release.html", content)
 
 
-class _Measures:
-    """What ``measures.parquet`` says about the measures themselves; of its values, only whether a level has a population."""
+def released_values(release: Path, breakdown: str, measure_id: str) -> list[tuple[str, str, str]]:
+    """Level, its name and the value as text of a measure in a release, in the order of the levels; an asterisk is a hidden value.
 
-    def __init__(self, connection: Connection, path: Path) -> None:
-        if not path.is_file():
-            raise InputError(f"{path} does not exist; write the page into a release folder that ips run or ips measures made")
-        self._source = f"read_parquet({text_literal(str(path.resolve()))})"
-        rows = connection.execute(f"SELECT DISTINCT measure_id, measure_name, definition_version FROM {self._source} ORDER BY ALL").fetchall()
-        self.titles: dict[str, str] = {measure: name for measure, name, _ in rows}
-        self.versions: dict[str, list[str]] = {
-            "MHS116 and MHS116a": sorted({version for measure, _, version in rows if measure in (_COUNT, _RATE)}),
-            "IPS dashboard": sorted({version for measure, _, version in rows if measure in _TRENDS}),
-        }
-
-    def populated(self, connection: Connection) -> set[tuple[str, str]]:
-        """Breakdown and level of every rate that has a population to divide by."""
-        return set(
-            connection.execute(
-                f"SELECT breakdown, level FROM {self._source} WHERE measure_id = ? AND variant = 'published' AND denominator > 0", [_RATE]
-            ).fetchall()
-        )
-
-    def not_evaluated(self, connection: Connection) -> list[tuple[str, str, str]]:
-        """Family, measure and breakdown of what lacks reference data."""
-        return connection.execute(
-            f"SELECT DISTINCT family, measure_id, breakdown FROM {self._source} WHERE disclosure = 'not evaluated' ORDER BY ALL"
+    Raises InputError when the folder has no released measures.
+    """
+    with _opened(release, None) as connection:
+        found: list[tuple[str, str, str]] = connection.execute(
+            "SELECT level, coalesce(level_name, level), coalesce(published, 'nothing sent') FROM released"
+            " WHERE breakdown = ? AND measure_id = ? AND disclosure <> 'not evaluated' ORDER BY level",
+            [breakdown, measure_id],
         ).fetchall()
+        return found
 
 
-def _publication(release: Path, populated: set[tuple[str, str]]) -> _Publication:
-    """Read the one publication file that is not RAW."""
-    found = sorted(path for path in (release / "publication").glob("*.csv") if "_RAW_" not in path.name)
-    if len(found) != 1:
-        raise InputError(f"{release / 'publication'} must hold one publication file and its RAW twin; run the month again")
-    try:
-        with found[0].open(encoding="utf-8", newline="") as handle:
-            lines = list(csv.DictReader(handle))
-        held: dict[str, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
-        names: dict[tuple[str, str], str] = {}
-        for item in lines:
-            held[item["BREAKDOWN"]][item["PRIMARY_LEVEL"]][item["MEASURE_ID"]] = item["MEASURE_VALUE"]
-            names[item["BREAKDOWN"], item["PRIMARY_LEVEL"]] = item["PRIMARY_LEVEL_DESCRIPTION"] or item["PRIMARY_LEVEL"]
-        if not held["England"]:
-            raise ValueError("without a line for England")
-        return _Publication(
-            start=date.fromisoformat(lines[0]["REPORTING_PERIOD_START"]),
-            end=date.fromisoformat(lines[0]["REPORTING_PERIOD_END"]),
-            status=lines[0]["STATUS"],
-            titles={item["MEASURE_ID"]: item["MEASURE_NAME"] for item in lines},
-            values={
-                breakdown: {
-                    level: _Row(level, names[breakdown, level], values[_COUNT], values.get(_RATE), (breakdown, level) in populated)
-                    for level, values in levels.items()
-                }
-                for breakdown, levels in held.items()
-            },
-        )
-    except (OSError, UnicodeDecodeError, KeyError, IndexError, ValueError):
-        raise InputError(f"{found[0]} is not a publication file; run the month again") from None
+@contextmanager
+def _opened(release: Path, temporary: Path | None) -> Iterator[Connection]:
+    """A connection that sees the measures of a release as the view ``released``."""
+    path = release / "measures.parquet"
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; give a release folder that ips run made")
+    with session(read=[release], temporary=temporary) as connection:
+        connection.execute(f"CREATE VIEW released AS FROM read_parquet({text_literal(str(path.resolve()))})")
+        yield connection
+
+
+def _absent(connection: Connection) -> list[tuple[str, str, str]]:
+    """Family, measure and breakdown of what lacks reference data."""
+    return connection.execute(
+        "SELECT DISTINCT family, measure_id, breakdown FROM released WHERE disclosure = 'not evaluated' ORDER BY ALL"
+    ).fetchall()
+
+
+def _versions(connection: Connection) -> dict[str, list[str]]:
+    """The versions of the published definitions that are on the page."""
+    rows = connection.execute("SELECT DISTINCT measure_id, definition_version FROM released ORDER BY ALL").fetchall()
+    return {
+        "MHS116 and MHS116a": sorted({version for measure, version in rows if measure in (_COUNT, _RATE)}),
+        "IPS dashboard": sorted({version for measure, version in rows if measure in _TRENDS}),
+    }
+
+
+def _released(connection: Connection, release: Path) -> _Released:
+    """MHS116 and MHS116a by breakdown and level; InputError when there is no count for England or exact small counts are in the file."""
+    rows = connection.execute(
+        "SELECT variant, breakdown, level, coalesce(level_name, level), measure_id, published, denominator > 0, period_start, period_end, status"
+        " FROM released WHERE measure_id IN (?, ?) AND disclosure <> 'not evaluated' ORDER BY ALL",
+        [_COUNT, _RATE],
+    ).fetchall()
+    held: dict[str, dict[str, dict[str, str | None]]] = defaultdict(lambda: defaultdict(dict))
+    names: dict[tuple[str, str], str] = {}
+    populated = set()
+    for _, breakdown, level, name, measure, published, has_population, *_ in rows:
+        held[breakdown][level][measure] = published
+        names[breakdown, level] = name
+        if measure == _RATE and has_population:
+            populated.add((breakdown, level))
+    if not held["England"] or any(row[0] == "unsuppressed" for row in rows):
+        raise InputError(f"{release / 'measures.parquet'} is not that of a release; run the month again")
+    return _Released(
+        start=rows[0][7],
+        end=rows[0][8],
+        status=rows[0][9],
+        local=rows[0][0] == "local",
+        values={
+            breakdown: {
+                level: _Row(level, names[breakdown, level], values.get(_COUNT), values.get(_RATE), (breakdown, level) in populated)
+                for level, values in levels.items()
+            }
+            for breakdown, levels in held.items()
+        },
+    )
+
+
+def _own(connection: Connection) -> list[dict[str, Any]]:
+    """Our own measures over everything: the value as released, with its 95% interval where there is one."""
+    rows = connection.execute(
+        "SELECT measure_id, measure_name, kind, unit, value, lower, upper, disclosure FROM released"
+        " WHERE breakdown = 'All' AND level = 'All' AND family NOT IN ('mhs116', 'dashboard') AND disclosure <> 'not evaluated'"
+        " QUALIFY row_number() OVER (PARTITION BY measure_id ORDER BY period_end DESC, period_start DESC) = 1 ORDER BY family, measure_id"
+    ).fetchall()
+    names = ("measure", "title", "kind", "unit", "value", "lower", "upper", "disclosure")
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _section(section: _Section, levels: Mapping[str, _Row]) -> dict[str, Any]:
@@ -223,6 +248,7 @@ def _section(section: _Section, levels: Mapping[str, _Row]) -> dict[str, Any]:
         "chart": chart,
         "left_out": len(rows) - len(charted) if section.largest_first else 0,
         "suppressed": any(row.count == _SUPPRESSED for row in rows),
+        "silent": any(row.count is None for row in rows),
         "quiet": any(row.level == _UNKNOWN and _as_number(row.count) for row in charted),
     }
 
@@ -233,7 +259,7 @@ def _chart(identifier: str, title: str, unit: str, rows: Sequence[_Row], what: s
     bars = [
         Bar(
             _name(row),
-            pages.number(value) if value is not None else ("* fewer than 5" if row.count == _SUPPRESSED else "no population"),
+            pages.number(value) if value is not None else _without_value(row),
             pages.share(value or 0.0, largest),
             quiet=row.level == _UNKNOWN,
         )
@@ -243,6 +269,12 @@ def _chart(identifier: str, title: str, unit: str, rows: Sequence[_Row], what: s
     if top := next((row for row, value in shown if value == largest and largest > 0), None):
         summary += f" The longest bar is {_name(top)} with {pages.number(largest)}."
     return {"id": identifier, "title": title, "unit": unit, "bars": bars, "summary": summary + " All values are in the table."}
+
+
+def _without_value(row: _Row) -> str:
+    if row.count is None:
+        return "nothing sent"
+    return "* hidden" if row.count == _SUPPRESSED else "no population"
 
 
 def _name(row: _Row) -> str:
@@ -264,33 +296,36 @@ def _by_level(row: _Row) -> tuple[bool, bool, int, str]:
     return (row.level == _UNKNOWN, row.rate is not None and not row.populated, int(first[0]) if first else 0, row.level)
 
 
-def _trends(connection: Connection, path: Path, titles: Mapping[str, str]) -> dict[str, Any] | None:
-    """England over the months of the dashboard. A measure without a row in a month was nought there."""
-    if not path.is_file():
-        return None
+def _trends(connection: Connection, titles: Mapping[str, str]) -> dict[str, Any] | None:
+    """England over the months of the dashboard. A measure without a row in a month was nought there; one with a hidden number has no chart."""
     found = connection.execute(
-        f"SELECT CAST(ReportingPeriodEnd AS DATE), MeasureName, CAST(MeasureValue AS BIGINT)"
-        f" FROM read_csv({text_literal(str(path.resolve()))}, header = true, all_varchar = true, auto_detect = false, delim = ',', quote = '\"',"
-        " escape = '\"', columns = {UniqMonthID: VARCHAR, ReportingPeriodEnd: VARCHAR, FinancialYear: VARCHAR, Breakdown: VARCHAR, Level: VARCHAR,"
-        " LevelName: VARCHAR, MeasureName: VARCHAR, MeasureValue: VARCHAR, Denominator: VARCHAR}) WHERE Breakdown = 'England'"
+        "SELECT period_end, measure_id, numerator FROM released"
+        " WHERE family = 'dashboard' AND breakdown = 'England' AND disclosure <> 'not evaluated' ORDER BY ALL"
     ).fetchall()
     months = sorted({end for end, _, _ in found})[-_MOST_MONTHS:]
     if not months:
         return None
-    values = {(end, measure): value or 0 for end, measure, value in found}
+    values: dict[tuple[date, str], int | None] = {(end, measure): value for end, measure, value in found}
     held = [measure for measure in _TRENDS if any((end, measure) in values for end in months)]
     labels = [pages.short_month(end) for end in months]
     charts: list[dict[str, Any]] = []
     for measure in held:
-        series = [values.get((end, measure), 0) for end in months]
+        series = [value for end in months if (value := values.get((end, measure), 0)) is not None]
+        if len(series) < len(months):
+            continue
         chart: Line = pages.line(labels, series)
         summary = (
             f"Line chart of {len(months)} months: {pages.number(series[0])} in {pages.month(months[0])}, {pages.number(series[-1])} in "
             f"{pages.month(months[-1])}, lowest {pages.number(min(series))}, highest {pages.number(max(series))}. All values are in the table."
         )
-        charts.append({"id": f"trend-{measure}", "title": titles.get(measure, measure), "measure": measure, "chart": chart, "summary": summary})
-    rows = [(end, [values.get((end, measure), 0) for measure in held]) for end in months]
-    return {"charts": charts, "rows": rows, "last": months[-1], "caseload": values.get((months[-1], "Caseload")) if "Caseload" in held else None}
+        charts.append({"id": f"trend-{measure}", "title": titles.get(measure, measure), "chart": chart, "summary": summary})
+    return {
+        "charts": charts,
+        "measures": [(measure, titles.get(measure, measure)) for measure in held],
+        "rows": [(end, [values.get((end, measure), 0) for measure in held]) for end in months],
+        "last": months[-1],
+        "caseload": values.get((months[-1], "Caseload")) if "Caseload" in held else None,
+    }
 
 
 def _lacking(
@@ -312,26 +347,23 @@ def _lacking(
     return list(lacking.items())
 
 
-def _downloads(release: Path) -> dict[str, list[dict[str, Any]]]:
-    """The files of the folder, those that may be published apart from those with exact small numbers."""
-    open_files: list[dict[str, Any]] = []
-    closed_files: list[dict[str, Any]] = []
-    for path in sorted(item for item in release.rglob("*") if item.is_file() and not item.name.startswith(".")):
-        name = path.relative_to(release).as_posix()
-        if name in (PAGE, "manifest.json"):
-            continue
-        item = {"name": path.name, "link": quote(name), "size": path.stat().st_size, "about": _about(name)}
-        (open_files if name.startswith("publication/") and "_RAW_" not in name else closed_files).append(item)
-    return {"open": open_files, "closed": closed_files}
+def _downloads(release: Path) -> list[dict[str, Any]]:
+    """The files of the folder besides this page."""
+    found = sorted(item for item in release.rglob("*") if item.is_file() and not item.name.startswith("."))
+    names = [(path, path.relative_to(release).as_posix()) for path in found]
+    return [
+        {"name": path.name, "link": quote(name), "size": path.stat().st_size, "about": _about(name)}
+        for path, name in names
+        if name not in (PAGE, "manifest.json")
+    ]
 
 
 def _about(name: str) -> str:
     if name.startswith("publication/"):
-        exact = "before suppression and rounding" if "_RAW_" in name else "after suppression and rounding, as on this page"
-        return f"MHS116 and MHS116a {exact}, in the layout of NHS England’s monthly publication"
+        return "MHS116 and MHS116a in the layout of NHS England’s monthly publication"
     return {
-        "dashboard.csv": "The measures of the IPS dashboard, per month and one dimension at a time",
-        "measures.parquet": "Every measure in one long table, with numerator, denominator, disclosure state and definition version",
+        "measures.parquet": "Every measure in one long table, with numerator, denominator, interval, disclosure state and definition version",
+        "measures.csv": "The same for spreadsheets",
     }.get(name, "Part of this release")
 
 

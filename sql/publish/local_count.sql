@@ -15,6 +15,19 @@ WITH period AS (
         ON breakdown.breakdown = measure_breakdown.breakdown
         AND breakdown.name = 'Provider'
 ),
+held AS (
+    SELECT * EXCLUDE (variant, disclosure, value_as_published), true AS sent
+    FROM counted
+
+    UNION ALL BY NAME
+
+    -- What a publication shows although nobody falls into it.
+    SELECT
+        measure_id, getvariable('period_start') AS period_start, getvariable('period_end') AS period_end, breakdown, level,
+        description AS level_name, 0 AS numerator, denominator, true AS sent
+    FROM result
+    WHERE evaluated AND shown AND numerator IS NULL
+),
 sender AS (
     SELECT
         period.measure_id, period.denominator, period.period_start, period.period_end, period.breakdown, submission.OrgIDProv AS level,
@@ -24,22 +37,22 @@ sender AS (
     GROUP BY ALL
 ),
 level_row AS (
-    SELECT * EXCLUDE (variant, disclosure, value_as_published), true AS sent
-    FROM counted
+    FROM held
 
     UNION ALL BY NAME
 
     SELECT
-        measure_id, period_start, period_end, breakdown, level, sent,
+        measure_id, period_start, period_end, breakdown, level, provider.Name AS level_name, sent,
         CASE WHEN sent THEN 0 END AS numerator,
         CASE WHEN sent AND denominator IS NOT NULL THEN 0 END AS denominator
     FROM sender
-    ANTI JOIN counted
-        ON counted.measure_id = sender.measure_id
-        AND counted.period_start = sender.period_start
-        AND counted.period_end = sender.period_end
-        AND counted.breakdown = sender.breakdown
-        AND counted.level = sender.level
+    LEFT JOIN provider ON provider.OrgIDProvider = sender.level
+    ANTI JOIN held
+        ON held.measure_id = sender.measure_id
+        AND held.period_start = sender.period_start
+        AND held.period_end = sender.period_end
+        AND held.breakdown = sender.breakdown
+        AND held.level = sender.level
 ),
 judged AS (
     SELECT

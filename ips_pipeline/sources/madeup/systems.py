@@ -59,6 +59,10 @@ def site_toml(about: Variety) -> str:
         'reference = "reference"',
         'status = "Performance"',
         'notice = "Everything on this page is made up: people, trusts, places and populations."',
+        "",
+        "# The made-up trusts stand for a country, so MHS116 is released as NHS England publishes it. A real site leaves this out.",
+        "[options]",
+        'disclosure = "published"',
     ]
     for trust in about.trusts:
         if trust.shape == "epr":
