@@ -20,8 +20,6 @@ STEP = "quality/vodim"
 
 #: Rule kinds of a field that say how its value is written; the first that it has decides.
 _FORMATS = {"nhs_number": "nhs number", "postcode_format": "postcode", "snomed_expression": "snomed expression", "date": "date"}
-#: Longer than any value; a field without a length rule has no bounds.
-_NO_BOUND = 2_000_000_000
 
 
 class Wanted(NamedTuple):
@@ -71,8 +69,8 @@ def prepare(connection: Connection, standard: Standard, *, macros: bool = True, 
             "element": [one.element for one, _ in fields],
             "format": [_format(field) for _, field in fields],
             "list": [field.codes or one.element for one, field in fields],
-            "min_length": [str(low) for low, _ in bounds],
-            "max_length": [str(high) for _, high in bounds],
+            "min_length": [low for low, _ in bounds],
+            "max_length": [high for _, high in bounds],
             "scope": [one.counted for one, _ in fields],
             "with_group": [one.with_group or None for one, _ in fields],
         },
@@ -116,11 +114,12 @@ def _format(field: Field) -> str:
     return next((name for kind, name in _FORMATS.items() if kind in kinds), "text")
 
 
-def _bounds(field: Field) -> tuple[int, int]:
+def _bounds(field: Field) -> tuple[str | None, str | None]:
+    """The shortest and longest value by the field's length rule; without one it has no bounds."""
     for rule in field.rules:
         if rule.kind == "length":
-            return int(rule.arguments["min"]), int(rule.arguments["max"])
-    return 0, _NO_BOUND
+            return str(rule.arguments["min"]), str(rule.arguments["max"])
+    return None, None
 
 
 def _codes(standard: Standard, fields: Sequence[Field]) -> Iterator[tuple[str, str, str]]:

@@ -29,6 +29,7 @@ read AS (
             WHEN field_value.value IS NULL OR ltrim(field_value.value, ' ') = '' THEN 'missing'
             WHEN special.class IS NOT NULL THEN special.class
             WHEN length(field_value.value) NOT BETWEEN field.min_length AND field.max_length THEN 'invalid'
+            WHEN field.max_length IS NOT NULL AND regexp_matches(field_value.value, '[\n\r\x{0085}\x{2028}\x{2029}]') THEN 'invalid'
             WHEN field.format = 'code' THEN 'invalid'
             WHEN field.format = 'date' AND NOT coalesce(lenient_date(field_value.value) >= DATE '1890-01-01', false) THEN 'invalid'
             WHEN field.format = 'nhs number' AND NOT is_nhs_number(field_value.value) THEN 'invalid'
