@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,33 +77,38 @@ def _release(folder: Path) -> Path:
     levels = [("England", "England", "England"), *[("Provider", f"R{number:02d}", f"{LONG_NAME} {number}") for number in range(30)]]
     levels += [("England; Age Band", f"{age} to {age + 4}", f"{age} to {age + 4}") for age in range(20, 65, 5)]
     levels += [("England; IMD Decile", f"{number:02d} Decile", f"{number:02d} Decile") for number in range(1, 11)]
-    lines: list[list[object]] = []
+    start, end = date(2025, 9, 1), date(2026, 8, 31)
+    about = {
+        "definition_version": "1",
+        "period_start": start,
+        "period_end": end,
+        "status": "Performance",
+        "disclosure": "rounded",
+        "unit": "referrals",
+    }
+    rows = []
     for place, (breakdown, level, name) in enumerate(levels):
-        for measure, value in (("MHS116", 1_234_565 if place % 7 else "*"), ("MHS116a", 33.3333333)):
+        for measure, value in (("MHS116", "1234565" if place % 7 or breakdown == "England" else "*"), ("MHS116a", "33.3333333")):
             if breakdown != "Provider" or measure == "MHS116":
-                shown = 1_234_567 if breakdown != "Provider" and value == "*" else value
-                lines.append(["2025-09-01", "2026-08-31", "Performance", breakdown, level, name, "NONE", "NONE", measure, measure, shown])
-    header = "REPORTING_PERIOD_START,REPORTING_PERIOD_END,STATUS,BREAKDOWN,PRIMARY_LEVEL,PRIMARY_LEVEL_DESCRIPTION,SECONDARY_LEVEL,"
-    header += "SECONDARY_LEVEL_DESCRIPTION,MEASURE_ID,MEASURE_NAME,MEASURE_VALUE"
-    _csv(folder / "publication" / "MHSDS Data_AugPerf_2026_bbrb.csv", header.split(","), lines)
-    months = [f"2025-{month:02d}-28" for month in range(1, 13)] + [f"2026-{month:02d}-28" for month in range(1, 9)]
-    names = "UniqMonthID,ReportingPeriodEnd,FinancialYear,Breakdown,Level,LevelName,MeasureName,MeasureValue,Denominator"
-    measures = ("NewReferrals", "OpenReferrals", "Caseload", "AccessedInFinancialYear", "TotalContacts", "ClosedReferrals")
-    _csv(
-        folder / "dashboard.csv",
-        names.split(","),
-        [
-            [1500, end, "", "England", "England", "England", measure, 98_000 + 7 * place, ""]
-            for place, end in enumerate(months)
-            for measure in measures
-        ],
-    )
-    rows = [
-        {"family": "mhs116", "measure_id": "MHS116a", "measure_name": "Rate", "definition_version": "2024-07", "breakdown": breakdown, "level": level,
-         "variant": "published", "denominator": 1000, "disclosure": "exact"}
-        for breakdown, level, _ in levels
+                rows.append(
+                    {**about, "family": "mhs116", "measure_id": measure, "measure_name": measure, "breakdown": breakdown, "level": level,
+                     "level_name": name, "variant": "local", "denominator": 1000, "published": value, "kind": "count"}
+                )  # fmt: skip
+    months = [date(2025, month, 28) for month in range(1, 13)] + [date(2026, month, 28) for month in range(1, 9)]
+    for measure in ("NewReferrals", "OpenReferrals", "Caseload", "AccessedInFinancialYear", "TotalContacts", "ClosedReferrals"):
+        rows += [
+            {**about, "family": "dashboard", "measure_id": measure, "measure_name": measure, "breakdown": "England", "level": "England",
+             "variant": "local", "numerator": 98_000 + 5 * place, "period_end": month}
+            for place, month in enumerate(months)
+        ]  # fmt: skip
+    rows += [
+        {**about, "family": "access", "measure_id": f"ACC{number}", "measure_name": LONG_NAME.lower(), "breakdown": "All", "level": "All",
+         "variant": "local", "value": 0.5, "lower": 0.4, "upper": 0.6, "kind": "proportion"}
+        for number in range(10)
     ]  # fmt: skip
-    pq.write_table(pa.Table.from_pylist(rows), folder / "measures.parquet")
+    names = {name: None for row in rows for name in row}
+    folder.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist([names | row for row in rows]), folder / "measures.parquet")
     return write_release_page(folder, identity="0123456789abcdef", submissions=360, definitions=registry.definitions(), notice="Made-up data.")
 
 

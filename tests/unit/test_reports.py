@@ -22,10 +22,11 @@ import pytest
 from ips_pipeline.errors import InputError
 from ips_pipeline.measures import registry
 from ips_pipeline.reports import pages
+from ips_pipeline.reports.earlier import Outcome, write_outcome
 from ips_pipeline.reports.release import write_release_page
 from ips_pipeline.reports.validation import Checked, write_validation_report, write_validation_reports
+from tests.unit.test_worklist import sheets
 
-EXACT = "731946"  # stands in the RAW file and among the unsuppressed values only
 CANARY = "CANARY-9990417"
 HOSTILE = "<script>alert('x')</script> & \"Sons\" NHS TRUST"
 
@@ -110,48 +111,57 @@ LEVELS = [
     ("Sub ICB of GP Practice or Residence", "15N", "NHS NORTHSHIRE ICB - 15N", "*", "*", 900_000),
     ("Sub ICB of GP Practice or Residence", "UNKNOWN", "UNKNOWN", "*", "*", 0),
 ]
-HEADER = [
-    "REPORTING_PERIOD_START", "REPORTING_PERIOD_END", "STATUS", "BREAKDOWN", "PRIMARY_LEVEL", "PRIMARY_LEVEL_DESCRIPTION", "SECONDARY_LEVEL",
-    "SECONDARY_LEVEL_DESCRIPTION", "MEASURE_ID", "MEASURE_NAME", "MEASURE_VALUE",
-]  # fmt: skip
+#: Months, measures and numerators of England on the dashboard; None is a hidden one.
 DASHBOARD = [
-    (1516, "2026-07-31", "2026/27", "England", "England", "England", "NewReferrals", 1450, None),
-    (1516, "2026-07-31", "2026/27", "England", "England", "England", "Caseload", 5100, 9000),
-    (1517, "2026-08-31", "2026/27", "England", "England", "England", "Caseload", 5250, 9100),
-    (1517, "2026-08-31", "2026/27", "Provider", "RXB", "QUIET NHS TRUST", "NewReferrals", EXACT, None),
+    (date(2026, 7, 31), "NewReferrals", 1450),
+    (date(2026, 7, 31), "Caseload", 5100),
+    (date(2026, 8, 31), "Caseload", 5250),
+    (date(2026, 7, 31), "ClosedReferrals", None),
+    (date(2026, 8, 31), "ClosedReferrals", 40),
 ]
+COLUMNS = {
+    "family": pa.string(), "measure_id": pa.string(), "measure_name": pa.string(), "definition_version": pa.string(), "period_start": pa.date32(),
+    "period_end": pa.date32(), "status": pa.string(), "breakdown": pa.string(), "level": pa.string(), "level_name": pa.string(),
+    "variant": pa.string(), "numerator": pa.int64(), "denominator": pa.int64(), "value": pa.float64(), "published": pa.string(),
+    "disclosure": pa.string(), "lower": pa.float64(), "upper": pa.float64(), "unit": pa.string(), "kind": pa.string(),
+}  # fmt: skip
+
+
+def write_release(folder: Path, variant: str, levels: Sequence[tuple[str, str, str, str | None, str | None, int | None]]) -> Path:
+    """A release folder with MHS116, the dashboard, one measure of our own, and one that was not evaluated."""
+    period = {"period_start": date(2025, 9, 1), "period_end": date(2026, 8, 31), "status": "Performance"}
+    rows: list[dict[str, object]] = [
+        {**period, "family": "mhs116", "measure_id": measure, "measure_name": f"Title of {measure}", "definition_version": "2024-07",
+         "breakdown": breakdown, "level": level, "level_name": name, "variant": variant, "denominator": people if measure == "MHS116a" else None,
+         "published": value, "disclosure": "suppressed" if value == "*" else "not submitted" if value is None else "rounded", "kind": "count"}
+        for breakdown, level, name, count, rate, people in levels
+        for measure, value in (("MHS116", count), ("MHS116a", rate))
+        if measure == "MHS116" or rate is not None
+    ]  # fmt: skip
+    rows += [
+        {"family": "dashboard", "measure_id": measure, "measure_name": measure, "definition_version": "1.3", "period_end": end,
+         "breakdown": "England", "level": "England", "variant": "local", "numerator": number,
+         "disclosure": "suppressed" if number is None else "rounded"}
+        for end, measure, number in DASHBOARD
+    ]  # fmt: skip
+    rows += [
+        {**period, "family": "access", "measure_id": "ACC99", "measure_name": "Seen in time", "definition_version": "1", "breakdown": "All",
+         "level": "All", "variant": "local", "numerator": 25, "denominator": 50, "value": 0.5, "lower": 0.366, "upper": 0.634,
+         "disclosure": "rounded", "unit": "people", "kind": "proportion"},
+        {**period, "family": "mhs116", "measure_id": "MHS116a", "measure_name": "Title of MHS116a", "definition_version": "2024-07",
+         "breakdown": "England; Upper Ethnicity", "variant": "unsuppressed", "disclosure": "not evaluated"},
+    ]  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    table = pa.Table.from_pylist([dict.fromkeys(COLUMNS) | row for row in rows], pa.schema(COLUMNS))
+    pq.write_table(table, folder / "measures.parquet")
+    (folder / "measures.csv").write_text("family,measure_id\n")
+    return folder
 
 
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
-    folder = tmp_path / "release"
-    lines = []
-    for breakdown, level, name, count, rate, _ in LEVELS:
-        for measure, value in (("MHS116", count), ("MHS116a", rate)):
-            if value is not None:
-                lines.append(
-                    ["2025-09-01", "2026-08-31", "Performance", breakdown, level, name, "NONE", "NONE", measure, f"Title of {measure}", value]
-                )
-    write_csv(folder / "publication" / "MHSDS Data_AugPerf_2026_bbrb.csv", HEADER, lines)
-    write_csv(folder / "publication" / "MHSDS Data_AugPerf_2026_RAW_bbrb.csv", HEADER, [[*line[:-1], EXACT] for line in lines])
-    names = ["UniqMonthID", "ReportingPeriodEnd", "FinancialYear", "Breakdown", "Level", "LevelName", "MeasureName", "MeasureValue", "Denominator"]
-    write_csv(folder / "dashboard.csv", names, DASHBOARD)
-    long = [
-        {"family": "mhs116", "measure_id": measure, "measure_name": f"Title of {measure}", "definition_version": "2024-07", "breakdown": breakdown,
-         "level": level, "variant": variant, "denominator": people if measure == "MHS116a" else None,
-         "value": float(EXACT) if variant == "unsuppressed" else None, "disclosure": "exact"}
-        for breakdown, level, _, _, rate, people in LEVELS
-        for measure in ("MHS116", *(["MHS116a"] if rate else []))
-        for variant in ("unsuppressed", "published")
-    ]  # fmt: skip
-    long += [
-        {"family": "dashboard", "measure_id": "NewReferrals", "measure_name": "New referrals", "definition_version": "1.3", "breakdown": "England",
-         "level": "England", "variant": "unsuppressed", "denominator": None, "value": 1450.0, "disclosure": "exact"},
-        {"family": "mhs116", "measure_id": "MHS116a", "measure_name": "Title of MHS116a", "definition_version": "2024-07",
-         "breakdown": "England; Upper Ethnicity", "level": None, "variant": "unsuppressed", "denominator": None, "value": None,
-         "disclosure": "not evaluated"},
-    ]  # fmt: skip
-    pq.write_table(pa.Table.from_pylist(long), folder / "measures.parquet")
+    folder = write_release(tmp_path / "release", "published", LEVELS)
+    write_csv(folder / "publication" / "MHSDS Data_AugPerf_2026_bbrb.csv", ["MEASURE_ID"], [["MHS116"]])
     return folder
 
 
@@ -187,13 +197,46 @@ def test_trends_are_england_alone_and_an_absent_row_is_nought(release_page: Path
     assert {(measure, end): value for measure, end, value in cells} == {
         ("NewReferrals", "2026-07-31"): "1,450",
         ("NewReferrals", "2026-08-31"): "0",
+        ("ClosedReferrals", "2026-08-31"): "40",
         ("Caseload", "2026-07-31"): "5,100",
         ("Caseload", "2026-08-31"): "5,250",
     }
 
 
-def test_exact_numbers_below_england_are_not_on_the_release_page(release_page: Path) -> None:
-    assert EXACT not in release_page.read_text().replace(",", "")
+def test_a_hidden_month_is_an_asterisk_and_has_no_chart(release_page: Path) -> None:
+    text = release_page.read_text()
+    assert re.search(r'data-measure="ClosedReferrals" data-end="2026-07-31"><span aria-hidden="true">\*<', text)
+    assert 'id="trend-Caseload-caption"' in text and 'id="trend-ClosedReferrals-caption"' not in text
+
+
+def test_our_own_measures_stand_with_their_intervals(release_page: Path) -> None:
+    assert read(release_page).rows["own|ACC99"] == ["Seen in time (ACC99)", "50%", "36.6 to 63.4", "people"]
+
+
+def test_a_local_release_tells_nought_hidden_and_not_sent_apart(tmp_path: Path) -> None:
+    levels = [
+        ("England", "England", "England", "1235", "2.2", 56_250_000),
+        ("Provider", "RXA", "BUSY TRUST", "1230", None, None),
+        ("Provider", "RXB", "QUIET TRUST", "*", None, None),
+        ("Provider", "RXC", "EMPTY TRUST", "0", None, None),
+        ("Provider", "RXD", "SILENT TRUST", None, None, None),
+    ]
+    page = write_release_page(write_release(tmp_path / "release", "local", levels))
+    seen = read(page)
+    assert [seen.rows[f"Provider|{code}"][1] for code in ("RXA", "RXB", "RXC", "RXD")] == ["1,230", "*hidden", "0", "nothing sent"]
+    assert "about 1,235 referrals" in " ".join(seen.text.split())
+    assert "are exact" not in seen.text
+    assert "3 providers sent data" in " ".join(seen.text.split())
+
+
+def test_a_small_site_hides_its_total_too(tmp_path: Path) -> None:
+    page = write_release_page(write_release(tmp_path / "release", "local", [("England", "England", "England", "*", "*", 56_250_000)]))
+    assert "a few referrals" in read(page).text
+
+
+def test_a_page_is_not_made_from_exact_numbers(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not that of a release"):
+        write_release_page(write_release(tmp_path / "release", "unsuppressed", LEVELS))
 
 
 def test_names_are_escaped(release_page: Path) -> None:
@@ -208,14 +251,10 @@ def test_what_was_not_evaluated_is_told_with_its_reason(release_page: Path) -> N
     assert "census2021_ethnicity.csv" in text and "England; Upper Ethnicity" in text
 
 
-def test_without_reference_data_nothing_is_made_up(release: Path) -> None:
-    """A release without rates and without a dashboard still gives a page, and no rate on it."""
-    (release / "dashboard.csv").unlink()
-    name = release / "publication" / "MHSDS Data_AugPerf_2026_bbrb.csv"
-    lines = [line for line in name.read_text().splitlines(keepends=True) if "MHS116a" not in line]
-    name.write_text("".join(lines))
-    seen = read(write_release_page(release))
-    assert "Per 100,000 people" not in seen.text and "England over the months" not in seen.text
+def test_without_reference_data_nothing_is_made_up(tmp_path: Path) -> None:
+    """A release without rates still gives a page, and no rate on it."""
+    seen = read(write_release_page(write_release(tmp_path / "release", "published", [(*level[:4], None, None) for level in LEVELS])))
+    assert "Per 100,000 people" not in seen.text
     assert seen.rows["England; Age Band|20 to 24"] == ["20 to 24", "1,200"]
 
 
@@ -234,13 +273,9 @@ def test_the_release_page_says_when_and_from_what_it_was_made(release_page: Path
     assert "It counts referrals, not people" in text
 
 
-def test_downloads_lead_to_the_files_and_say_which_are_not_for_publication(release_page: Path) -> None:
-    text = release_page.read_text()
-    links = [unquote(link) for link in re.findall(r'<li><a href="([^"#]+)">', text)]
-    assert sorted(links) == sorted(
-        path.relative_to(release_page.parent).as_posix() for path in release_page.parent.rglob("*.[cp]*") if path.is_file()
-    )
-    assert text.index("To publish") < text.index("_2026_bbrb.csv</a>") < text.index("not for publication") < text.index("_RAW_bbrb.csv</a>")
+def test_downloads_lead_to_the_files(release_page: Path) -> None:
+    links = [unquote(link) for link in re.findall(r'<li><a href="([^"#]+)">', release_page.read_text())]
+    assert sorted(links) == ["measures.csv", "measures.parquet", "publication/MHSDS Data_AugPerf_2026_bbrb.csv"]
 
 
 def test_the_same_release_gives_the_same_page(release: Path) -> None:
@@ -248,16 +283,9 @@ def test_the_same_release_gives_the_same_page(release: Path) -> None:
     assert write_release_page(release, identity="a", definitions=registry.definitions()).read_bytes() == first
 
 
-@pytest.mark.parametrize("lost", ["measures.parquet", "publication/MHSDS Data_AugPerf_2026_bbrb.csv"])
-def test_a_folder_that_is_no_release_is_refused(release: Path, lost: str) -> None:
-    (release / lost).unlink()
+def test_a_folder_that_is_no_release_is_refused(release: Path) -> None:
+    (release / "measures.parquet").unlink()
     with pytest.raises(InputError, match=r"run"):
-        write_release_page(release)
-
-
-def test_a_publication_file_of_another_kind_is_refused(release: Path) -> None:
-    (release / "publication" / "MHSDS Data_AugPerf_2026_bbrb.csv").write_text("REPORTING_PERIOD_START,STATUS\n2025-09-01,Final\n")
-    with pytest.raises(InputError, match="is not a publication file"):
         write_release_page(release)
 
 
@@ -362,6 +390,182 @@ def test_a_rejected_file_says_so_first(tmp_path: Path) -> None:
     text = " ".join(read(page).text.split())
     assert text.index("Would be rejected as a file") < text.index("MHSREJ005") < text.index("What to mend first")
     assert "MHSREJ006a" in fixes(page)[0]
+
+
+def test_a_missing_parent_is_one_cause_whichever_tables_miss_it(tmp_path: Path) -> None:
+    held = judged(tmp_path, [], [])
+    write_csv(held.submission / "MHS103OtherReasonReferral.csv", ["ServiceRequestID", "OtherReasonReferMH"], [["R-of-nobody", "01"]])
+    findings = [
+        ("MHS103OtherReasonReferral", 1, "MHS10306", "group"),
+        ("MHS201CareContact", 4, "MHS20142", "group"),
+        ("MHS202CareActivity", 2, "MHS20224", "group"),
+    ]
+    again = Judged(held.out, held.submission)
+    write_csv(again.out / "findings.csv", ["table", "row", "code", "level"], findings)
+    write_csv(again.out / "rejected_rows.csv", ["table", "row"], gone(findings))
+    (only,) = fixes(again.report())
+    assert only.startswith("3 rows are freed") and "The same in 1 other table: MHS20142" in only or "MHS10306" in only
+
+
+def upload(home: Path, postcodes: Sequence[str], order: Sequence[int], rejected: Sequence[tuple[str, str]], previous: Path | None = None) -> Path:
+    """The page of a month with people in the given order of their numbers; ``rejected`` are (person, code)."""
+    people = [f"{CANARY}-{number}" for number in order]
+    write_csv(home / "submission" / "MHS001MPI.csv", ["LocalPatientID", "Postcode"], list(zip(people, postcodes, strict=True)))
+    findings = [("MHS001MPI", people.index(f"{CANARY}-{person}") + 1, code, "record") for person, code in rejected]
+    write_csv(home / "out" / "findings.csv", ["table", "row", "code", "level"], findings)
+    write_csv(home / "out" / "rejected_rows.csv", ["table", "row"], gone(findings))
+    return write_validation_report(
+        home / "out", home / "submission", sentences=SENTENCES, advice=ADVICE, provider="RXA", period="2026-08", previous=previous
+    )
+
+
+def test_rows_are_known_again_when_they_have_moved(tmp_path: Path) -> None:
+    """Last time 1, 2 and 3 were rejected; now 1 is right, 2 is still wrong in another place, 3 is not sent, and 4 is newly wrong."""
+    first = upload(tmp_path / "first", "abcd", (1, 2, 3, 4), [("1", "MHS00169"), ("2", "MHS00169"), ("3", "MHS00167")])
+    assert "No earlier check of this month is at hand" in read(first).text
+    page = upload(tmp_path / "second", "dba", (4, 2, 1), [("2", "MHS00169"), ("4", "MHS00160")], first.parent)
+    text = " ".join(read(page).text.split())
+    for said in (
+        "1 row was rejected and would now be loaded",
+        "1 row is rejected now and was not",
+        "1 row is rejected again",
+        "1 rejected last time is no longer",
+    ):
+        assert said in text, said
+    assert "1 new, 0 with more rows, 1 with fewer, 1 gone" in text
+    rows = read(page).rows
+    assert rows["change|MHS00169"][0] == "Fewer" and rows["change|MHS00169"][2:] == ["2", "1"]
+    assert rows["change|MHS00160"][0] == "New" and rows["change|MHS00167"][0] == "Gone"
+    assert CANARY not in page.read_text()
+
+
+def test_an_earlier_check_that_kept_no_records_is_compared_by_rules_alone(tmp_path: Path) -> None:
+    first = upload(tmp_path / "first", "ab", (1, 2), [("1", "MHS00169")])
+    (first.parent / "outcome.json").unlink()
+    text = " ".join(read(upload(tmp_path / "second", "ab", (1, 2), [], first.parent)).text.split())
+    assert "did not keep which records it rejected" in text and "1 gone" in text
+
+
+def test_months_are_drawn_and_told(tmp_path: Path) -> None:
+    months = [Outcome("RXA", f"2026-{month:02d}", "published", month == 6, 1000 + month, 40 - month, 90) for month in (5, 6, 7)]
+    page = judged(tmp_path, CASCADE, gone(CASCADE)).report(provider="RXA", period="2026-08", months=months)
+    seen = read(page)
+    assert [key.partition("|")[2] for key in seen.rows if key.startswith("trend|")] == ["2026-05", "2026-06", "2026-07", "2026-08"]
+    assert seen.rows["trend|2026-06"] == ["Jun 2026", "1,006", "34", "90", "Rejected as a file"]
+    assert seen.rows["trend|2026-08"][-1] == "Accepted with rejections"
+    assert [tag for tag, _ in seen.tags].count("svg") == 3
+    alone = judged(tmp_path / "alone", CASCADE, gone(CASCADE)).report(provider="RXA", period="2026-08")
+    assert "No checks of earlier months of this provider were given" in read(alone).text
+
+
+def test_earlier_checks_are_sorted_by_whose_and_when_they_were(tmp_path: Path) -> None:
+    """Of the folders given, the same month of the same provider is the last upload, earlier months are drawn, the rest is left out."""
+    folders = {}
+    for name, provider, period in (("may", "RXA", "2026-05"), ("last", "RXA", "2026-08"), ("later", "RXA", "2026-09"), ("other", "RXB", "2026-07")):
+        folder = tmp_path / name
+        folder.mkdir()
+        write_outcome(folder, Outcome(provider, period, "published", False, 10, 0, 0))
+        write_csv(folder / "findings.csv", ["table", "row", "code", "level"], [("MHS001MPI", 1, "MHS00169", "record")] if name == "last" else [])
+        folders[name] = folder
+    held = judged(tmp_path, [], [])
+    words: dict[str, dict[str, str]] = {"sentences": SENTENCES, "advice": ADVICE}
+    (page,) = write_validation_reports([Checked(held.out, held.submission, "RXA", "2026-08", earlier=list(folders.values()))], **words)
+    rows = read(page).rows
+    assert [key for key in rows if key.startswith("trend|")] == ["trend|2026-05", "trend|2026-08"]
+    assert rows["change|MHS00169"][0] == "Gone"
+
+
+def with_teams(tmp_path: Path) -> Judged:
+    """The cascade; the first referral is held by T1 with T2 as a second team, the second by nobody."""
+    held = judged(tmp_path, CASCADE, gone(CASCADE))
+    people = [f"{CANARY}-1", f"{CANARY}-2"]
+    header = ["ServiceRequestID", "LocalPatientID", "CareProfTeamLocalID"]
+    write_csv(held.submission / "MHS101Referral.csv", header, [["R1", people[0], "T1"], ["R2", people[1], ""]])
+    write_csv(held.submission / "MHS102OtherServiceType.csv", ["ServiceRequestID", "OtherCareProfTeamLocalID"], [["R1", "T2"]])
+    write_csv(held.submission / "MHS902ServiceTeamDetails.csv", ["CareProfTeamLocalID", "ServTeamTypeMH"], [["T1", "D05"]])
+    return held
+
+
+def test_each_row_goes_to_the_team_that_answers_for_it(tmp_path: Path) -> None:
+    page = with_teams(tmp_path).report()
+    rows = read(page).rows
+    # T1: the referral, its two contacts and an activity; with the person and the GP row, which belong to both teams of the person.
+    assert rows["teams|T1"][:3] == ["T1Individual Placement and Support Service", "6", "0"]
+    assert rows["teams|T2"][:3] == ["T2", "2", "0"]
+    # The contact of nobody's referral with its activity, and the warned contact of a referral without a team.
+    assert rows["teams|No team"][:3] == ["No team", "2", "1"]
+    assert CANARY not in page.read_text()
+
+
+def test_the_work_list_names_each_fault_once_and_the_rows_it_frees(tmp_path: Path) -> None:
+    held = with_teams(tmp_path)
+    held.report(worklist=True)
+    found = sheets(held.out / "worklist.xlsx")
+    assert list(found) == ["Summary", "T1", "T2", "No team"]
+    # The person's postcode frees five rows; the second contact has a fault of its own, which frees nothing while the person is rejected.
+    assert [(row[1], row[4]) for row in found["T1"][1:]] == [("MHS00169", "1"), ("MHS20106", "2")]
+    assert "5" in found["T1"][1] and f"{CANARY}-1" in found["T1"][1]
+    assert "Correct the postcode in the patient record." in found["T1"][1]
+    assert [(row[1], row[4]) for row in found["No team"][1:]] == [("MHS20142", "4"), ("MHS20147", "3")]
+
+
+@dataclass
+class Said:
+    """The words of a check beyond the portal."""
+
+    title: str = "An attended IPS contact was not direct."
+    why: str = "It does not count."
+    mend: str = "Say how it was held."
+    endangers: tuple[str, ...] = ("MHS116",)
+    element: str = "ConsMechanismMH"
+
+
+def test_checks_beyond_the_portal_stand_apart(tmp_path: Path) -> None:
+    held = with_teams(tmp_path)
+    write_csv(
+        held.out / "checks.csv",
+        ["code", "table", "row", "month"],
+        [["IPS-010", "MHS201CareContact", 3, "2026-08"], ["IPS-010", "MHS201CareContact", 9, "2026-06"]],
+    )
+    (held.out / "checks.json").write_text(json.dumps({"not_evaluated": {"IPS-037": "needs earlier months"}, "counts": {"IPS-010": 2}}))
+    page = held.report(period="2026-08", checks={"IPS-010": Said(), "IPS-037": Said(title="Far more rows than before")}, worklist=True)
+    section = page.read_text().split('aria-labelledby="checks"')[1].split("</section>")[0]
+    text = " ".join(re.sub(r"<[^>]+>", " ", section).split())
+    for said in (
+        "An attended IPS contact was not direct.",
+        "2 findings",
+        "At stake: MHS116.",
+        "Say how it was held.",
+        "Row 3 of MHS201CareContact",
+        "1 row in files of other months",
+    ):
+        assert said in text, said
+    assert "Needs earlier months IPS-037 (Far more rows than before)" in text
+    assert "IPS-010" not in read(page).text.split("Rule by rule")[1]
+    assert read(page).rows["teams|No team"][3] == "1"
+    assert ["IPS-010", "2026-06"] == [
+        next(row for row in sheets(held.out / "worklist.xlsx")["No team"] if row[-1] == "2026-06")[place] for place in (1, -1)
+    ]
+
+
+def test_completeness_is_told_field_by_field(tmp_path: Path) -> None:
+    held = judged(tmp_path, [], [])
+    header = ["table", "element", "counted", "valid", "other", "defaulted", "invalid", "missing"]
+    write_csv(
+        held.out / "completeness.csv",
+        header,
+        [["MHS201CareContact", "AttendStatus", 1000, 999, 0, 0, 1, 0], ["MHS001MPI", "Gender", 0, 0, 0, 0, 0, 0]],
+    )
+    rows = read(held.report()).rows
+    assert rows["completeness|AttendStatus"] == ["AttendStatus", "1,000", "99999.9%", "0", "0", "1", "0"]
+    assert rows["completeness|Gender"][1] == "0"
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"), [(0, 10, "0%"), (10, 10, "100%"), (99_999, 100_000, "99.9%"), (1, 100_000, "0.1%"), (1, 3, "33.3%"), (0, 0, "")]
+)
+def test_shares_never_round_to_all_or_nothing(part: int, whole: int, text: str) -> None:
+    assert pages.percent(part, whole) == text
 
 
 def test_the_gate_is_told(tmp_path: Path) -> None:
