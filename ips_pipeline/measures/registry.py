@@ -27,7 +27,7 @@ class Breakdown:
     ``within`` is the breakdown whose levels its levels make up. ``exclusive`` says that everything counted has one level of it, so
     that the levels add up to that breakdown. ``places`` are compared with the whole by funnel limits; the levels of others are compared
     with ``reference``, or with the largest where that is None. ``levels`` is the class of bands or code groups that its levels are, from
-    which it is known which of them make up a level of another breakdown.
+    which it is known which of them make up a level of another breakdown. ``restricted`` keeps it out of every release, since it names staff.
     """
 
     id: str
@@ -37,6 +37,7 @@ class Breakdown:
     within: str | None
     exclusive: bool
     places: bool
+    restricted: bool
     reference: str | None
     levels: str | None
 
@@ -140,6 +141,7 @@ def _breakdown(key: str, item: Mapping[str, Any]) -> Breakdown:
         within=item.get("within"),
         exclusive=item.get("exclusive", False),
         places=item.get("places", False),
+        restricted=item.get("restricted", False),
         reference=item.get("reference"),
         levels=item.get("levels"),
     )
@@ -185,7 +187,8 @@ def as_tables(connection: Connection, held: Collection[str]) -> None:
     _create(
         connection,
         "breakdown",
-        "breakdown, name, within, reference, levels, CAST(exclusive AS BOOLEAN) AS exclusive, CAST(places AS BOOLEAN) AS places",
+        "breakdown, name, within, reference, levels, CAST(exclusive AS BOOLEAN) AS exclusive, CAST(places AS BOOLEAN) AS places,"
+        " CAST(restricted AS BOOLEAN) AS restricted",
         [
             {
                 "breakdown": item.id,
@@ -195,6 +198,7 @@ def as_tables(connection: Connection, held: Collection[str]) -> None:
                 "levels": item.levels,
                 "exclusive": str(item.exclusive),
                 "places": str(item.places),
+                "restricted": str(item.restricted),
             }
             for item in registry.breakdowns.values()
         ],

@@ -4,6 +4,9 @@
 SELECT * REPLACE (CASE WHEN disclosure = 'secondary' THEN 'suppressed' ELSE disclosure END AS disclosure)
 FROM measure_value
 WHERE
-    disclosure = 'not evaluated'
-    OR variant = CASE WHEN getvariable('publisher') = 'published' AND family = 'mhs116' THEN 'published' ELSE 'local' END
+    breakdown NOT IN (SELECT name FROM breakdown WHERE restricted)
+    AND (
+        disclosure = 'not evaluated'
+        OR variant = CASE WHEN getvariable('publisher') = 'published' AND family = 'mhs116' THEN 'published' ELSE 'local' END
+    )
 ORDER BY family, measure_id, period_end, period_start, breakdown, level, level_name, variant
