@@ -25,7 +25,7 @@ MONTH = periods()[-3]
 SHAPES = ("--provider", "MU1", "--provider", "MU2", "--provider", "MU3")
 
 #: Files of patient data in the restricted zone; every other file must be free of patients' values.
-PATIENT_FILES = {".parquet", ".sqlite"}
+PATIENT_FILES = {".parquet", ".sqlite", ".xlsx"}
 PATIENT_REPORTS = {"validations.csv", "data_quality.csv", "operator.log"}
 
 

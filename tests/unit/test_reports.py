@@ -393,18 +393,16 @@ def test_a_rejected_file_says_so_first(tmp_path: Path) -> None:
 
 
 def test_a_missing_parent_is_one_cause_whichever_tables_miss_it(tmp_path: Path) -> None:
-    held = judged(tmp_path, [], [])
-    write_csv(held.submission / "MHS103OtherReasonReferral.csv", ["ServiceRequestID", "OtherReasonReferMH"], [["R-of-nobody", "01"]])
     findings = [
         ("MHS103OtherReasonReferral", 1, "MHS10306", "group"),
         ("MHS201CareContact", 4, "MHS20142", "group"),
         ("MHS202CareActivity", 2, "MHS20224", "group"),
     ]
-    again = Judged(held.out, held.submission)
-    write_csv(again.out / "findings.csv", ["table", "row", "code", "level"], findings)
-    write_csv(again.out / "rejected_rows.csv", ["table", "row"], gone(findings))
-    (only,) = fixes(again.report())
-    assert only.startswith("3 rows are freed") and "The same in 1 other table: MHS20142" in only or "MHS10306" in only
+    held = judged(tmp_path, findings, gone(findings))
+    write_csv(held.submission / "MHS103OtherReasonReferral.csv", ["ServiceRequestID", "OtherReasonReferMH"], [["R-of-nobody", "01"]])
+    (only,) = fixes(held.report())
+    assert only.startswith("3 rows are freed")
+    assert "MHS10306" in only and "The same in 1 other table: MHS20142" in only
 
 
 def upload(home: Path, postcodes: Sequence[str], order: Sequence[int], rejected: Sequence[tuple[str, str]], previous: Path | None = None) -> Path:
@@ -541,11 +539,10 @@ def test_checks_beyond_the_portal_stand_apart(tmp_path: Path) -> None:
     ):
         assert said in text, said
     assert "Needs earlier months IPS-037 (Far more rows than before)" in text
-    assert "IPS-010" not in read(page).text.split("Rule by rule")[1]
+    assert "IPS-010" not in page.read_text().split('aria-labelledby="rules"')[1]
     assert read(page).rows["teams|No team"][3] == "1"
-    assert ["IPS-010", "2026-06"] == [
-        next(row for row in sheets(held.out / "worklist.xlsx")["No team"] if row[-1] == "2026-06")[place] for place in (1, -1)
-    ]
+    elsewhere = next(row for row in sheets(held.out / "worklist.xlsx")["No team"] if row[-1] == "2026-06")
+    assert elsewhere[1] == "IPS-010"
 
 
 def test_completeness_is_told_field_by_field(tmp_path: Path) -> None:
