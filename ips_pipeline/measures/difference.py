@@ -82,7 +82,10 @@ def compare(was: Release, now: Release, out: Path | None = None, *, measures: Se
 
 def _period_of(values: Path) -> str:
     with duck.session(read=[values.parent]) as connection:
-        row = connection.execute(f"SELECT max(period_end) FROM read_parquet({duck.text_literal(str(values.resolve()))})").fetchone()
+        # Targets reach into the future; MHS116 is of the reporting period and of nothing else.
+        row = connection.execute(
+            f"SELECT max(period_end) FROM read_parquet({duck.text_literal(str(values.resolve()))}) WHERE family = 'mhs116'"
+        ).fetchone()
     if row is None or row[0] is None:
         raise InputError(f"{values} holds no period; compute the measures of that month again")
     return f"{row[0]:%Y-%m}"
@@ -122,12 +125,15 @@ def _load_inputs(connection: duck.Connection, was: Release, now: Release) -> Non
     connection.execute("CREATE TABLE submission_change AS SELECT provider, CAST(month AS INTEGER) AS UniqMonthID, change FROM submission_change_text")
     connection.execute(
         "CREATE TABLE run_change AS SELECT CAST(? AS INTEGER) AS was_last_month, CAST(? AS INTEGER) AS now_first_month,"
-        " CAST(? AS BOOLEAN) AS period_moved, CAST(? AS BOOLEAN) AS reference_changed, CAST(? AS BOOLEAN) AS code_changed",
+        " CAST(? AS BOOLEAN) AS period_moved, CAST(? AS BOOLEAN) AS reference_changed, CAST(? AS BOOLEAN) AS code_changed,"
+        " CAST(? AS DATE) AS was_last_day, CAST(? AS DATE) AS now_last_day",
         [
             _month_id(was.period),
             _month_id(now.period) - 11,
             was.period != now.period,
             *(known and was.inputs.get(name) != now.inputs.get(name) for name in ("reference", "code")),
+            computation.window(was.period)[1],
+            computation.window(now.period)[1],
         ],
     )
 

@@ -73,6 +73,7 @@ SELECT
         WHEN changed.change = 'entered' AND changed.deciding_month > run_change.was_last_month THEN 'the period moved on to its month'
         WHEN changed.change = 'left' AND changed.deciding_month < run_change.now_first_month THEN 'the period moved past its month'
         WHEN resubmitted.change IS NOT NULL THEN 'the return of its month was ' || resubmitted.change
+        WHEN run_change.period_moved AND changed.deciding_month IS NULL THEN 'the period moved'
         WHEN changed.change = 'entered' AND changed.was_reason IS NOT NULL THEN 'was out: ' || changed.was_reason
         WHEN changed.change = 'left' AND changed.now_reason IS NOT NULL THEN 'now out: ' || changed.now_reason
         WHEN run_change.period_moved THEN 'the period moved'

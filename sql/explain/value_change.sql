@@ -5,19 +5,21 @@ WITH was AS (
     SELECT
         value_was.*,
         CASE
-            WHEN period_end = max(period_end) OVER () THEN printf('reporting period, %d months', date_diff('month', period_start, period_end) + 1)
+            WHEN period_end = run_change.was_last_day THEN printf('reporting period, %d months', date_diff('month', period_start, period_end) + 1)
             ELSE strftime(period_start, '%Y-%m') || ' to ' || strftime(period_end, '%Y-%m')
         END AS period
     FROM value_was
+    CROSS JOIN run_change
 ),
 now AS (
     SELECT
         value_now.*,
         CASE
-            WHEN period_end = max(period_end) OVER () THEN printf('reporting period, %d months', date_diff('month', period_start, period_end) + 1)
+            WHEN period_end = run_change.now_last_day THEN printf('reporting period, %d months', date_diff('month', period_start, period_end) + 1)
             ELSE strftime(period_start, '%Y-%m') || ' to ' || strftime(period_end, '%Y-%m')
         END AS period
     FROM value_now
+    CROSS JOIN run_change
 )
 SELECT
     coalesce(now.family, was.family) AS family,
