@@ -277,12 +277,13 @@ def _csv(connection: Connection, groups: Sequence[Sequence[_File]], name: str, w
     """Load the CSV files of a table and give the SELECT that numbers their rows file by file."""
     loaded = identifier(f"{name} as loaded")
     fields = ", ".join(f"{identifier(name)} VARCHAR" for name in wanted)
-    connection.execute(f"CREATE TABLE {loaded} (submission INTEGER, position BIGINT{', ' + fields if fields else ''})")
+    # Rows are inserted in the order of the files, so rowid numbers them; a window over them would be read by one thread alone.
+    connection.execute(f"CREATE TABLE {loaded} (submission INTEGER{', ' + fields if fields else ''})")
     for group in groups:
         schema = "{" + ", ".join(f"{text_literal(name)}: 'VARCHAR'" for name in group[0].columns) + "}"
         try:
             connection.execute(
-                f"INSERT INTO {loaded} SELECT {_submission(group)}, row_number() OVER (){_columns(group, wanted)}"
+                f"INSERT INTO {loaded} SELECT {_submission(group)}{_columns(group, wanted)}"
                 f" FROM read_csv({_paths(group)}, columns = {schema}, header = true, auto_detect = false,"
                 " delim = ',', quote = '\"', escape = '\"', strict_mode = true, max_line_size = 16777216)"
             )
@@ -291,8 +292,8 @@ def _csv(connection: Connection, groups: Sequence[Sequence[_File]], name: str, w
                 raise unreadable from None
             raise safe_error(error) from None
     return (
-        f"SELECT submission, position - first_position + 1 AS row{''.join(', ' + identifier(name) for name in wanted)}"
-        f" FROM {loaded} JOIN (SELECT submission, min(position) AS first_position FROM {loaded} GROUP BY submission) USING (submission)"
+        f"SELECT submission, {loaded}.rowid - first_row + 1 AS row{''.join(', ' + identifier(name) for name in wanted)}"
+        f" FROM {loaded} JOIN (SELECT submission, min(rowid) AS first_row FROM {loaded} GROUP BY submission) USING (submission)"
     )
 
 
