@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -131,19 +132,68 @@ def new_world() -> Callable[[], World]:
     return World
 
 
+#: The last steps to the two publications, without our own measures.
+PUBLICATIONS = (
+    "publish/level",
+    "publish/result",
+    "publish/disclosed",
+    "publish/mhsds_raw",
+    "publish/mhsds_final",
+    "publish/dashboard_result",
+    "publish/dashboard",
+)
+
+
+@contextmanager
+def session(root: Path, period: str, made: Sequence[str], records: Sequence[Path] = ()) -> Iterator[tuple[duck.Connection, frozenset[str]]]:
+    """A connection in which the steps ``made`` have been run over a world written to ``root``, and the inputs that were held."""
+    declared = computation.variables(period, "Performance")
+    with duck.session(read=[root, reference.STANDARD], write=[root]) as connection:
+        held = reference.load(connection, root / "reference")
+        reference.load_groups(connection)
+        registry.as_tables(connection, held)
+        targets.load(connection, root / "reference", {item.id: item.basis for item in registry.load().measures if item.basis})
+        computation._load_records(connection, records)
+        computation._load_submissions(connection, folders.discover(root / "submissions", last=period))
+        steps.declare(connection, declared)
+        steps.run(connection, made, declared, views=computation.VIEWS)
+        yield connection, held
+
+
 @pytest.fixture(scope="session")
 def run() -> Run:
     """Write a world into a folder and compute its measures."""
 
-    def run(world: World, root: Path, period: str = "2026-08", without: Sequence[str] = ()) -> Result:
+    def run(world: World, root: Path, period: str = "2026-08") -> Result:
         world.write(root)
-        for name in without:
-            (root / "reference" / f"{name}.csv").unlink()
         out = root / "out"
         returned = compute(folders.discover(root / "submissions"), root / "reference", period, "Performance", out, evidence=out / "evidence")
         return Result(returned, out)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def publish() -> Run:
+    """Write a world into a folder and compute the publications alone, which takes a fraction of a full run."""
+
+    def publish(world: World, root: Path, period: str = "2026-08", without: Sequence[str] = ()) -> Result:
+        world.write(root)
+        for name in without:
+            (root / "reference" / f"{name}.csv").unlink()
+        out = root / "out"
+        for folder in (out / "publication", out / "evidence"):
+            folder.mkdir(parents=True)
+        made = (*computation.DERIVE, *computation.MHS116, *computation.DASHBOARD, *PUBLICATIONS)
+        with session(root, period, made) as (connection, held):
+            computation._copy(connection, "mhsds_raw", out / "publication" / "MHSDS Data_RAW_bbrb.csv", "FORMAT csv, HEADER")
+            computation._copy(connection, "mhsds_final", out / "publication" / "MHSDS Data_bbrb.csv", "FORMAT csv, HEADER")
+            computation._copy(connection, "dashboard", out / "dashboard.csv", "FORMAT csv, HEADER")
+            computation._copy(connection, "mhs116_evidence", out / "evidence" / "mhs116.parquet", "FORMAT parquet")
+            counted = connection.execute("SELECT count(*) FROM mhs116 WHERE counted").fetchone()
+            return Result({"mhs116": counted[0] if counted else 0, "not_evaluated": computation._not_evaluated(held)}, out)
+
+    return publish
 
 
 @pytest.fixture(scope="session")
@@ -167,18 +217,9 @@ def access_evidence() -> Callable[..., dict[str, list[dict[str, Any]]]]:
             pq.write_table(
                 pa.table({name: pa.array([row.get(name) for row in episodes], pa.string()) for name in columns}), records / "ips_episode.parquet"
             )
-        declared = computation.variables(period, "Performance")
         families = [step for step in computation.FAMILIES if step.startswith(("measures/access", "measures/dashboard", "measures/target"))]
         made = (*computation.DERIVE, *computation.RECORDS, *computation.MHS116, *computation.DASHBOARD, *families)
-        with duck.session(read=[root, reference.STANDARD]) as connection:
-            held = reference.load(connection, root / "reference")
-            reference.load_groups(connection)
-            registry.as_tables(connection, held)
-            targets.load(connection, root / "reference", {item.id: item.basis for item in registry.load().measures if item.basis})
-            computation._load_records(connection, [records])
-            computation._load_submissions(connection, folders.discover(root / "submissions", last=period))
-            steps.declare(connection, declared)
-            steps.run(connection, made, declared, views=computation.VIEWS)
-            return {table: connection.execute(f"FROM {duck.identifier(table)} ORDER BY ALL").to_arrow_table().to_pylist() for table in tables}
+        with session(root, period, made, [records]) as (connection, _):
+            return {table: connection.sql(f"FROM {duck.identifier(table)} ORDER BY ALL").to_arrow_table().to_pylist() for table in tables}
 
     return evidence

@@ -54,11 +54,11 @@ def add_case(world: Any, case: Mapping[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def result(run: Callable[..., Any], new_world: Callable[[], Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+def result(publish: Callable[..., Any], new_world: Callable[[], Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
     world = new_world()
     for case in CASES:
         add_case(world, case)
-    return run(world, tmp_path_factory.mktemp("cases"))
+    return publish(world, tmp_path_factory.mktemp("cases"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['case']} {case['says']}")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from ips_pipeline.measures import registry
+
 MONTH = "2026-08"
 
 
@@ -72,14 +74,14 @@ class Story:
 
 
 @pytest.fixture
-def told(run: Callable[..., Any], world: Any, tmp_path: Path) -> Callable[..., Any]:
+def told(publish: Callable[..., Any], world: Any, tmp_path: Path) -> Callable[..., Any]:
     """Tell a story about one person, and measure it."""
 
     def told(*months: dict[str, Any], provider: str = "RAA") -> Any:
         story = Story(world, provider)
         for month in months:
             story.month(**month)
-        return run(world, tmp_path)
+        return publish(world, tmp_path)
 
     return told
 
@@ -239,9 +241,176 @@ def test_categories(told: Callable[..., Any], breakdown: str, row: dict[str, Any
     assert told(row).measure("OpenReferrals", MONTH, breakdown, level) == ("1", "")
 
 
-def test_a_provider_named_for_the_team_route_only_is_counted_twice(run: Callable[..., Any], world: Any, tmp_path: Path) -> None:
+def test_a_provider_named_for_the_team_route_only_is_counted_twice(publish: Callable[..., Any], world: Any, tmp_path: Path) -> None:
     """K0N5K has a name of its own when an IPS team finds the referral, so one found by procedure too is two rows."""
     Story(world, "K0N5K").month(contacts=[(10, "01", "772822000")])
-    result = run(world, tmp_path)
+    result = publish(world, tmp_path)
     assert result.measure("OpenReferrals", MONTH) == ("2", "")
     assert result.measure("TotalContacts", MONTH) == ("2", "")
+
+
+ONE_OF_ONE = (1, 1)
+#: A story of one referral -> what the published measure and the corrected one make of it: value and denominator.
+SIDE_BY_SIDE: list[tuple[str, list[dict[str, Any]], dict[str, tuple[tuple[int, int | None], tuple[int, int | None]]]]] = [
+    (
+        "two teams and two practices",
+        [{"other_teams": ["CMHT"], "gp": ["B00001", "C00001"], "contacts": [(10,)]}],
+        {
+            "OpenReferrals": ((8, None), (1, None)),
+            "Caseload": ((8, 8), (1, 1)),
+            "TotalContacts": ((16, None), (1, None)),
+            "TotalContactsF2F": ((16, 16), (1, 1)),
+            "AccessedInFinancialYear": ((8, None), (1, None)),
+            "SourceCatNotMissing": ((8, 8), (1, 1)),
+        },
+    ),
+    (
+        "discharged after the month",
+        [
+            {
+                "discharged": "2026-09-02",
+                "contacts": [(10,)],
+                "employment": [("2026-08-01", "01", "02", "2026-07-01")],
+            }
+        ],
+        {
+            "Caseload": ((0, 1), (1, 1)),
+            "EmployedAtDischarge": ((1, 0), (0, 0)),
+            "EmployedAtDischarge16to29Hours": ((1, 1), (0, 0)),
+            "LengthOfReferralOver180": ((1, 0), (0, 0)),
+            "TimeInCaseload0To90": ((1, 1), (0, 0)),
+            "EmployedAtDischargeSeen1To5Times": ((1, 1), (0, 0)),
+            "EmployedAtDischargeSeenFor0To90": ((1, 1), (0, 0)),
+        },
+    ),
+    (
+        "open, and not seen this year",
+        [{"month": "2026-03", "contacts": [(10,)]}, {}],
+        {"NotYetAccessedInFinancialYear": ((0, 1), (1, 1)), "Caseload": ((1, 1), (1, 1))},
+    ),
+    (
+        "open, seen this year but not this month",
+        [{"month": "2026-04", "contacts": [(10,)]}, {}],
+        {"NotYetAccessedInFinancialYear": ((0, 1), (0, 1))},
+    ),
+    (
+        "discharged without a contact this month",
+        [{"month": "2026-07", "contacts": [(10,)]}, {"discharged": "2026-08-20"}],
+        {"NotYetAccessedInFinancialYear": ((1, 0), (0, 0)), "TimeInCaseload0To90": (ONE_OF_ONE, ONE_OF_ONE)},
+    ),
+    (
+        "seen before receipt",
+        [{"received": "2026-08-20", "contacts": [(10,)]}],
+        {"SeenIn7": ((1, 1), (0, 1)), "SeenBeforeReceipt": ((0, None), (1, 1))},
+    ),
+    (
+        "discharged before receipt and before the first contact",
+        [{"received": "2026-08-20", "discharged": "2026-08-05", "contacts": [(10,)], "employment": [("2026-08-01", "01", "01", None)]}],
+        {
+            "LengthOfReferral0To90": ((0, 1), (0, 1)),
+            "LengthOfReferralNegative": ((0, None), (1, 1)),
+            "TimeInCaseloadNegative": ((0, None), (1, 1)),
+            "EmployedAtDischargeSeenForNegative": ((0, None), (1, 1)),
+        },
+    ),
+    (
+        "a status outside the code list",
+        [{"received": "2026-08-01", "discharged": "2026-08-30", "employment": [("2026-08-01", "UU", None, None)]}],
+        {
+            "EmployStatusNotMissing": ((1, 1), (0, 1)),
+            "EmployStatusInvalid": ((0, None), (1, 1)),
+            "InvalidEmployedAtReferral": ((0, None), (1, 1)),
+            "InvalidEmployedAtDischarge": ((0, None), (1, 1)),
+        },
+    ),
+    (
+        "hours that do not apply to somebody employed",
+        [{"discharged": "2026-08-30", "employment": [("2026-08-01", "01", "98", None)]}],
+        {
+            "WeekHoursWorkedNotMissing": ((1, 1), (0, 1)),
+            "WeekHoursWorkedMissing": ((0, 1), (1, 1)),
+            "EmployedAtDischargeHoursMissing": ((1, 1), (1, 1)),
+        },
+    ),
+    (
+        "a person whose identity changes",
+        [
+            {"month": "2026-07", "nhs_number": "9990000018", "contacts": [(10,)]},
+            {"nhs_number": "9990000026", "contacts": [(10,)], "discharged": "2026-08-30", "employment": [("2026-08-01", "01", "01", None)]},
+        ],
+        {
+            "AccessedFirstTimeEver": ((1, None), (0, None)),
+            "AccessedInFinancialYear": ((1, None), (0, None)),
+            "EmployedAtDischargeSeen1To5Times": ((1, 1), (1, 1)),
+        },
+    ),
+    (
+        "never seen",
+        [{"discharged": "2026-08-30", "employment": [("2026-08-01", "01", "03", "2026-01-01")]}],
+        {
+            "EmployedAtDischargeNeverSeen": ((1, 1), (1, 1)),
+            "EmployedAtDischargeSeen0Times": ((1, 1), (1, 1)),
+            "EmployedAtDischarge15OrLess": ((1, 1), (1, 1)),
+            "EmployStatusStartDateLastNotMissing": ((1, 1), (1, 1)),
+        },
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def both(access_evidence: Callable[..., Any], new_world: Callable[[], Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Every story at a provider of its own: the rows the dashboard adds up, and the evidence of the corrected one."""
+    world = new_world()
+    for number, (_, months, _) in enumerate(SIDE_BY_SIDE):
+        story = Story(world, f"S{number:02d}")
+        for month in months:
+            story.month(**month)
+    return access_evidence(world, tmp_path_factory.mktemp("both"), "dashboard_row", "dashboard_corrected")
+
+
+@pytest.mark.parametrize("number", range(len(SIDE_BY_SIDE)), ids=lambda number: SIDE_BY_SIDE[number][0])
+def test_published_and_corrected_side_by_side(both: Any, number: int) -> None:
+    measures = {measure.id: measure for measure in registry.load().measures}
+    rows = [row for row in both["dashboard_row"] if row["OrgIDProv"] == f"S{number:02d}" and str(row["ReportingPeriodEndDate"])[:7] == MONTH]
+    evidence = [row for row in both["dashboard_corrected"] if row["by_provider"] == f"S{number:02d}" and str(row["period_end"])[:7] == MONTH]
+
+    def published(name: str) -> tuple[int, int | None]:
+        measure = measures[name]
+        return sum(row[measure.numerator] for row in rows), None if measure.denominator is None else sum(row[measure.denominator] for row in rows)
+
+    def corrected(name: str) -> tuple[int, int | None]:
+        measure = measures[f"DASH_{name}"]
+        return max(row[measure.numerator] for row in evidence), None if measure.denominator is None else max(
+            row[measure.denominator] for row in evidence
+        )
+
+    expected = SIDE_BY_SIDE[number][2]
+    assert {name: corrected(name) for name in expected} == {name: right for name, (_, right) in expected.items()}
+    assert {name: published(name) for name in expected if name in measures} == {
+        name: wrong for name, (wrong, _) in expected.items() if name in measures
+    }
+
+
+def test_every_published_measure_has_a_corrected_one() -> None:
+    known = registry.load().measures
+    assert {measure.corrects for measure in known if measure.corrects} == {measure.id for measure in known if measure.family == "dashboard"}
+    assert all(measure.id == f"DASH_{measure.corrects}" for measure in known if measure.corrects)
+
+
+def test_the_corrected_parts_add_up(both: Any) -> None:
+    parts = {
+        "closed_referrals": [
+            "length_of_referral_negative",
+            "length_of_referral_0_to_90",
+            "length_of_referral_91_to_180",
+            "length_of_referral_over_180",
+        ],
+        "closed_referrals ": ["employed_at_discharge", "not_employed_at_discharge", "unknown_employed_at_discharge", "invalid_employed_at_discharge"],
+        "accessed_first_time_ever": ["seen_before_receipt", "seen_in_7", "seen_in_8_to_30", "seen_in_over_30"],
+        "new_referrals": ["employed_at_referral", "not_employed_at_referral", "unknown_employed_at_referral", "invalid_employed_at_referral"],
+        "all_referrals": ["employ_status_missing", "employ_status_not_missing", "employ_status_invalid"],
+        "total_contacts": ["total_contacts_f2f", "total_contacts_telephone", "total_contacts_video", "total_contacts_other"],
+    }
+    for row in both["dashboard_corrected"]:
+        for whole, names in parts.items():
+            assert row[f"n_dash_{whole.strip()}"] == sum(row[f"n_dash_{name}"] for name in names), (whole, row["unit"])

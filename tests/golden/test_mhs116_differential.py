@@ -240,11 +240,11 @@ def build(world: Any, months: list[dict[str, Any]]) -> None:
 
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(months=st.lists(person_month, min_size=5, max_size=30))
-def test_sql_equals_the_plain_reading(months: list[dict[str, Any]], run: Callable[..., Any], new_world: Callable[[], Any]) -> None:
+def test_sql_equals_the_plain_reading(months: list[dict[str, Any]], publish: Callable[..., Any], new_world: Callable[[], Any]) -> None:
     world = new_world()
     build(world, months)
     with tempfile.TemporaryDirectory() as folder:
-        result = run(world, Path(folder))
+        result = publish(world, Path(folder))
     found = {
         key: (row["age_band"], row["gender"], row["upper_ethnicity"], row["imd_decile"], tuple(row["sub_icbs"]))
         for key, row in result.evidence.items()
@@ -293,40 +293,40 @@ def crowd(seed: int) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def usual(run: Callable[..., Any], new_world: Callable[[], Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+def usual(publish: Callable[..., Any], new_world: Callable[[], Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
     world = new_world()
     build(world, crowd(7))
-    return run(world, tmp_path_factory.mktemp("usual"))
+    return publish(world, tmp_path_factory.mktemp("usual"))
 
 
-def test_the_order_of_rows_does_not_matter(usual: Any, run: Callable[..., Any], world: Any, tmp_path: Path) -> None:
+def test_the_order_of_rows_does_not_matter(usual: Any, publish: Callable[..., Any], world: Any, tmp_path: Path) -> None:
     build(world, crowd(7))
     chance = random.Random(1)  # noqa: S311 - an order, not a secret
     for tables in world.rows.values():
         for rows in tables.values():
             chance.shuffle(rows)
-    result = run(world, tmp_path)
+    result = publish(world, tmp_path)
     assert (result.raw, result.final, result.dashboard) == (usual.raw, usual.final, usual.dashboard)
 
 
-def test_the_names_of_patients_and_records_do_not_matter(usual: Any, run: Callable[..., Any], world: Any, tmp_path: Path) -> None:
+def test_the_names_of_patients_and_records_do_not_matter(usual: Any, publish: Callable[..., Any], world: Any, tmp_path: Path) -> None:
     build(world, crowd(7))
     local = ("LocalPatientID", "ServiceRequestID", "CareContactID", "CareActID")
     for tables in world.rows.values():
         for table, rows in tables.items():
             tables[table] = [{name: f"x-{value}" if value and name in local else value for name, value in row.items()} for row in rows]
-    result = run(world, tmp_path)
+    result = publish(world, tmp_path)
     assert (result.raw, result.final, result.dashboard) == (usual.raw, usual.final, usual.dashboard)
 
 
-def test_the_year_does_not_matter(usual: Any, run: Callable[..., Any], world: Any, tmp_path: Path) -> None:
+def test_the_year_does_not_matter(usual: Any, publish: Callable[..., Any], world: Any, tmp_path: Path) -> None:
     """Everything two years later gives the same numbers two years later."""
     later = [{**item, "month": f"{int(item['month'][:4]) + 2}{item['month'][4:]}"} for item in crowd(7)]
     for item in later:
         item["born"] = f"{int(item['born'][:4]) + 2}{item['born'][4:]}"
         item["referrals"] = [{**referral, "received": "2027-07-01"} for referral in item["referrals"]]
     build(world, later)
-    result = run(world, tmp_path, period="2028-08")
+    result = publish(world, tmp_path, period="2028-08")
     assert (result.raw, result.final) == (usual.raw, usual.final)
 
 

@@ -82,12 +82,12 @@ def add_row(world: Any, case: str, row: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def result(run: Callable[..., Any], new_world: Callable[[], Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+def result(publish: Callable[..., Any], new_world: Callable[[], Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
     world = new_world()
     for case in CASES:
         for row in case.get("rows", [{}]):
             add_row(world, case["case"], row)
-    return run(world, tmp_path_factory.mktemp("golden"))
+    return publish(world, tmp_path_factory.mktemp("golden"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['case']} {case['says']}")
@@ -128,10 +128,10 @@ def test_a_provider_the_register_does_not_know_is_in_the_raw_file_only(result: A
 
 
 @pytest.mark.parametrize(("referrals", "shown"), [(3, "*"), (4, "*"), (7, "5"), (8, "10"), (12, "10"), (13, "15")])
-def test_rounding_below_england(referrals: int, shown: str, run: Callable[..., Any], world: Any, tmp_path: Path) -> None:
+def test_rounding_below_england(referrals: int, shown: str, publish: Callable[..., Any], world: Any, tmp_path: Path) -> None:
     for number in range(referrals):
         add_row(world, str(number), {"provider": f"RT{referrals}"})
-    result = run(world, tmp_path)
+    result = publish(world, tmp_path)
     assert result.final["MHS116", "Provider", f"RT{referrals}"] == shown
     assert result.final["MHS116", "England", "England"] == str(referrals)
     sub_icb = "Sub ICB of GP Practice or Residence"
@@ -141,9 +141,9 @@ def test_rounding_below_england(referrals: int, shown: str, run: Callable[..., A
     assert result.final["MHS116a", sub_icb, "BBB"] == ("*" if shown == "*" else f"{round(referrals / 18_200 * 100_000)}.0")
 
 
-def test_absent_reference_files_switch_off_what_needs_them(run: Callable[..., Any], world: Any, tmp_path: Path) -> None:
+def test_absent_reference_files_switch_off_what_needs_them(publish: Callable[..., Any], world: Any, tmp_path: Path) -> None:
     add_row(world, "01", {})
-    result = run(world, tmp_path, without=["lsoa_imd2019", "population_subicb", "geography"])
+    result = publish(world, tmp_path, without=["lsoa_imd2019", "population_subicb", "geography"])
     assert result.returned["mhs116"] == 1
     breakdowns = {(measure, breakdown) for measure, breakdown, _ in result.final}
     assert ("MHS116", "England") in breakdowns
