@@ -121,3 +121,19 @@ def test_discovery_goes_by_month_then_provider_and_within_bounds(tmp_path: Path)
         folders.discover(tmp_path, first="2027-01")
     with pytest.raises(InputError):
         folders.discover(tmp_path / "nowhere")
+
+
+def test_the_rows_of_large_files_are_numbered_as_they_stand_however_many_processors_read(tmp_path: Path) -> None:
+    """Two files that are cut into many parts, and one of other columns between them."""
+    large = b"LocalPatientID,Postcode\n" + b"".join(b"%d,%s\n" % (number, b"x" * 200) for number in range(1, 200_001))
+    places = []
+    for number, content in enumerate([large, b"LocalPatientID\n1\n2\n", large]):
+        places.append(tmp_path / f"P{number}" / "2026-08")
+        places[-1].mkdir(parents=True)
+        (places[-1] / "MHS001MPI.csv").write_bytes(content)
+    with duck.session(read=[tmp_path]) as connection:
+        folders.load(connection, places, [MPI], elements={MPI.name: ("LocalPatientID",)})
+        counted = connection.execute(
+            "SELECT submission, count(*), count(*) FILTER (row = CAST(LocalPatientID AS BIGINT)) FROM MHS001MPI GROUP BY ALL"
+        )
+        assert sorted(counted.fetchall()) == [(1, 200_000, 200_000), (2, 2, 2), (3, 200_000, 200_000)]
