@@ -93,8 +93,8 @@ SELECT
     getvariable('period_start') AS period_start,
     getvariable('period_end') AS period_end,
     OrgIDProvider AS by_provider,
-    OrgIDProvider || ' ' || ips_team AS by_ips_team,
-    borough AS by_borough,
+    OrgIDProvider || ' ' || coalesce(ips_team, 'Unknown') AS by_ips_team,
+    coalesce(borough, 'Unknown') AS by_borough,
     in_window_pence AS n_ips_funding_pence
 FROM ips_funding
 WHERE in_window_pence > 0
