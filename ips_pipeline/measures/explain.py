@@ -66,7 +66,8 @@ def find_breakdown(measure: Measure, name: str) -> str:
     """The breakdown of a measure by its id or its published name; UsageError with what the measure has."""
     breakdowns = registry.load().breakdowns
     for breakdown in measure.breakdowns:
-        if name.lower() in (breakdown, breakdown.removeprefix("by_"), breakdowns[breakdown].name.lower()):
+        title = breakdowns[breakdown].name.lower()
+        if name.lower() in (breakdown, breakdown.removeprefix("by_"), title, title.removeprefix("england; ")):
             return breakdown
     raise UsageError(f"{measure.id} is not divided by {name[:40]!r}; use one of {', '.join(breakdowns[item].name for item in measure.breakdowns)}")
 
