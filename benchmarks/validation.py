@@ -239,11 +239,12 @@ def run_once(command: list[str], *, accept: tuple[int, ...] = (0,), output: Path
     return {"wall_s": round(wall, 2), "cpu_s": round(float(seconds), 2), "rss_mb": int(memory) // 1024, "load": round(load_before, 1)}
 
 
-def validate_once(submissions: list[Path], reference: Path, root: Path, *, gate: bool) -> dict[str, float]:
+def validate_once(submissions: list[Path], reference: Path, root: Path, *, gate: bool, worklist: bool) -> dict[str, float]:
     """``ips validate`` over the submissions, as a process of its own."""
     with TemporaryDirectory(dir=root) as out:
         command = [str(Path(sys.executable).with_name("ips")), "validate", *map(str, submissions), "--reference", str(reference), "--out", out]
-        return run_once([*command, "--uploaded", "2026-09-05T09:00:00", *(["--gate"] if gate else [])])
+        options = ["--uploaded", "2026-09-05T09:00:00", "--worklist" if worklist else "--no-worklist", *(["--gate"] if gate else [])]
+        return run_once([*command, *options])
 
 
 def main() -> None:
@@ -254,6 +255,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-gate", action="store_true")
+    parser.add_argument("--worklist", action="store_true", help="write the workbook too, whose time follows the number of findings")
     parser.add_argument("--keep", type=Path, help="generate into this folder, or use what is there")
     given = parser.parse_args()
     with workspace(given.keep) as root:
@@ -264,7 +266,7 @@ def main() -> None:
             print(title, flush=True)
             best = {}
             for gate in (False,) if given.no_gate else (False, True):
-                runs = [validate_once(submissions, reference, root, gate=gate) for _ in range(given.repeat)]
+                runs = [validate_once(submissions, reference, root, gate=gate, worklist=given.worklist) for _ in range(given.repeat)]
                 for run in runs:
                     print("   ", "with the gate   " if gate else "without the gate", json.dumps(run), flush=True)
                 best[gate] = min(run["cpu_s"] for run in runs)
