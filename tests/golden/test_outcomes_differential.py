@@ -19,8 +19,8 @@ START, END = date(2025, 9, 1), date(2026, 8, 31)
 STATES = {"01": "In work", "02": "Out of work", "04": "Out of work"}
 HOURS = {"01": "30 hours or more", "02": "16 to 29 hours", "03": "5 to 15 hours", "04": "1 to 4 hours"}
 
-DAYS = st.sampled_from([date(2025, 3, 1) + timedelta(days=step) for step in range(0, 540, 13)])
-MAYBE = st.none() | DAYS
+#: Weeks from the referral: few, so that what must not be mistaken meets: the same day, equal distances, exactly 13, 26 and 52 weeks.
+WEEKS = (-4, -2, 0, 2, 4, 6, 13, 15, 26, 52)
 
 
 @pytest.fixture(scope="module")
@@ -69,19 +69,21 @@ class Life:
 
 @st.composite
 def lives(draw: st.DrawFn) -> Life:
-    received = draw(DAYS)
-    later = st.integers(0, 400).map(lambda days: min(END, received + timedelta(days=days)))
-    discharged = draw(st.none() | later)
+    received = draw(st.sampled_from((date(2025, 7, 5), date(2025, 9, 1))))
+    day = st.sampled_from(WEEKS).map(lambda weeks: received + timedelta(weeks=weeks))
+    rarely = st.one_of(st.none(), st.none(), day)
+    discharged = draw(st.none() | st.sampled_from((0, 2, 4, 13, 26)).map(lambda weeks: received + timedelta(weeks=weeks)))
     statuses = st.builds(
         Sent,
         st.integers(1, 3),
-        MAYBE,
-        st.sampled_from(["01", "01", "02", "04", "ZZ", "UU", None]),
+        st.one_of(day, day, day, st.none()),
+        st.sampled_from(["01", "01", "01", "02", "04", "ZZ", "UU", None]),
         st.sampled_from(["01", "04", "99", None]),
-        MAYBE,
-        MAYBE,
+        rarely | day,
+        rarely,
     )
-    return Life(received, discharged, discharged or draw(later), draw(MAYBE), tuple(draw(st.lists(statuses, max_size=6))))
+    rows = tuple(draw(st.lists(statuses, min_size=2, max_size=6)))
+    return Life(received, discharged, discharged or received + timedelta(weeks=draw(st.sampled_from((0, 13, 51)))), draw(rarely), rows)
 
 
 def placed(life: Life) -> list[tuple[date, str, str, date | None, date | None]]:
@@ -157,9 +159,8 @@ def expected_outcome(life: Life) -> dict[str, object]:
     return result
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(people=st.lists(lives(), min_size=1, max_size=6))
-def test_employment(connection: duck.Connection, people: list[Life]) -> None:
+def outcomes(connection: duck.Connection, people: Sequence[Life]) -> list[dict[str, Any]]:
+    """The evidence of each of the people, from the SQL."""
     episodes, records, rows, levels = [], [], [], []
     for number, life in enumerate(people):
         name = f"P{number}"
@@ -203,9 +204,59 @@ def test_employment(connection: duck.Connection, people: list[Life]) -> None:
     table(connection, "MHS004EmpStatus", {"submission": "INTEGER", "row": "INTEGER", **dict.fromkeys(status_columns, text)}, rows)
     table(connection, "patient_level", {"submission": "INTEGER", "patient_row": "INTEGER", "by_provider": text}, levels)
     found = {row["unit"]: row for row in run(connection, "employment_status", "employment_episode", "employment")}
-    for number, life in enumerate(people):
-        row, wanted = found[f"referral RAAP{number}"], expected_outcome(life)
+    return [found[f"referral RAAP{number}"] for number in range(len(people))]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(people=st.lists(lives(), min_size=8, max_size=8))
+def test_employment(connection: duck.Connection, people: list[Life]) -> None:
+    for life, row in zip(people, outcomes(connection, people), strict=True):
+        wanted = expected_outcome(life)
         assert {key: row[key] for key in wanted} == wanted
+
+
+DAY = date(2025, 10, 1)
+
+
+def on(days: int, status: str, *, started: int | None = None, ended: int | None = None, submission: int = 1) -> Sent:
+    """A status recorded so many days after the referral of 1 October 2025."""
+    dated = [None if after is None else DAY + timedelta(days=after) for after in (started, ended)]
+    return Sent(submission, DAY + timedelta(days=days), status, None, *dated)
+
+
+CASES = {
+    # statuses -> status at the referral, at the discharge 100 days later, sustained 13 weeks of those due
+    "nothing recorded": ((), ("Unknown", "Unknown", None)),
+    "equal distances: the earlier for the referral": ((on(-7, "01"), on(7, "02")), ("In work", "Unknown", None)),
+    "equal distances: the later for the discharge": ((on(93, "01"), on(107, "02")), ("Unknown", "Out of work", None)),
+    "the first day near enough": ((on(-182, "02"), on(9, "02")), ("Out of work", "Out of work", None)),
+    "too long before": ((on(-183, "02"), on(8, "02", started=8)), ("Unknown", "Unknown", None)),
+    "the last day near enough": ((on(28, "02"), on(128, "02")), ("Out of work", "Out of work", None)),
+    "too long after": ((on(29, "02", started=29), on(129, "02", started=129)), ("Unknown", "Out of work", None)),
+    "a known one before an unknown one": ((on(0, "ZZ"), on(20, "02")), ("Out of work", "Out of work", None)),
+    "work that began after the referral is not work at it": ((on(-5, "02"), on(2, "01", started=1)), ("Out of work", "Unknown", 1)),
+    "ended on the day of thirteen weeks": ((on(0, "02"), on(5, "01", started=5, ended=5 + 91)), ("Out of work", "Unknown", 1)),
+    "ended the day before": ((on(0, "02"), on(5, "01", started=5, ended=5 + 90)), ("Out of work", "Unknown", 0)),
+    "out of work recorded on the day of thirteen weeks": ((on(0, "02"), on(5, "01", started=5), on(96, "02")), ("Out of work", "Out of work", 1)),
+    "out of work recorded the day before": ((on(0, "02"), on(5, "01", started=5), on(95, "02")), ("Out of work", "Out of work", 0)),
+    "sent again with an end": (
+        (on(0, "02"), on(5, "01", started=5), on(5, "01", started=5, ended=50, submission=2)),
+        ("Out of work", "Unknown", 0),
+    ),
+    "the end taken back": (
+        (on(0, "02"), on(5, "01", started=5, ended=50), on(5, "01", started=5, ended=300, submission=2)),
+        ("Out of work", "Unknown", 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_cases(connection: duck.Connection, case: str) -> None:
+    rows, expected = CASES[case]
+    discharged = DAY + timedelta(days=100)
+    (row,) = outcomes(connection, [Life(DAY, discharged, discharged, None, rows)])
+    sustained = row["n_emp_sustained_13_weeks"] if row["n_emp_due_13_weeks"] else None
+    assert (row["by_start_status"], row["discharge_status"], sustained) == expected
 
 
 MONTHS = [date(2024 + (7 + step) // 12, (7 + step) % 12 + 1, 1) for step in range(25)]
