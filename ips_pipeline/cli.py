@@ -128,12 +128,22 @@ def validate(
     previous: tuple[Path, ...],
     worklist: bool | None,
 ) -> None:
-    """Give the portal's verdict on submission folders before the portal sees them."""
+    """Give the portal's verdict on submission folders, or Access files (.accdb), before the portal sees them."""
     from ips_pipeline import flows
 
     login = flows.login(provider, submitter, period, uploaded or datetime.now().isoformat(timespec="seconds"))
     verdicts = flows.validate_folders(
-        folders, reference, out, login, edition=edition, gate=gate, history=history, local=local, previous=previous, worklist=worklist
+        folders,
+        reference,
+        out,
+        login,
+        edition=edition,
+        gate=gate,
+        history=history,
+        local=local,
+        previous=previous,
+        worklist=worklist,
+        notice=lambda told: click.echo(told, err=True),
     )
     rejected = [verdict for verdict in verdicts if verdict.file_codes]
     for verdict in verdicts if len(verdicts) <= 20 else rejected[:20]:

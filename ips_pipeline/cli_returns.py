@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from datetime import date
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from ips_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from ips_pipeline.settings import Site
@@ -150,7 +153,73 @@ def _say_standing(now: Standing, as_json: bool) -> None:
         click.echo(f"  {now.expired} earlier approval{'s' if now.expired > 1 else ''} ended when the return changed")
 
 
-@click.command("handover")
+@click.group("submission")
+def submission() -> None:
+    """The package of a return: what is uploaded at SDCS Cloud, and what the people who sign it off look at."""
+
+
+@submission.command("build")
+@click.argument("folder", required=False, type=FOLDER, metavar="[DIR]")
+@click.option("--config", type=FILE, help="The site's SITE.toml: builds the month in force of a provider.")
+@click.option("--period", type=Month(), help="The reporting month. With --config.")
+@click.option("--provider", metavar="ODS", help="The provider. With --config.")
+@click.option("--findings", type=FOLDER, metavar="OUT", help="What ips validate wrote about DIR.")
+@click.option("--template", type=FILE, metavar="FILE.accdb", help="An empty intermediate database to fill a copy of; it is not changed.")
+@click.option("--require-accdb", "require", is_flag=True, help="Fail (15) when no Access file can be written, instead of going without.")
+@click.option("--out", type=FOLDER, help="With DIR: where the package goes. With --config: the data directory, instead of the one in SITE.toml.")
+@_as_json
+def submission_build(
+    folder: Path | None,
+    config: Path | None,
+    period: str | None,
+    provider: str | None,
+    findings: Path | None,
+    template: Path | None,
+    require: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Build the submission package: all 61 tables as CSV and Parquet, a checklist, a manifest of hashes, and the Access file.
+
+    Either of a site's provider and month (--config, --provider, --period) or of a folder DIR that was validated by itself (--findings, --out).
+    Only rows that would be loaded go in. The Access file is a copy of --template with these rows: every table, column and type is
+    kept, every cell is read back and compared. The official template comes from TRUD (item 479) under a licence; see also: ips submission
+    template. Refused when the month was rejected as a file, when its input changed since, and when its last window has closed.
+    """
+    from ips_pipeline import returns
+
+    if folder is not None and findings is not None and out is not None and config is None:
+        built = returns.build_package_of_folder(folder, findings, out.resolve(), template=template, require_access=require)
+    elif config is not None and period is not None and provider is not None and folder is None:
+        if out is not None:
+            os.environ["IPS_DATA"] = str(out.resolve())
+        built = returns.build_package(_load(config), provider, period, template=template, require_access=require)
+    else:
+        raise UsageError("Give either --config with --provider and --period, or a folder DIR with --findings and --out")
+    facts = built.facts
+    if as_json:
+        click.echo(json.dumps({"path": str(built.stage.path), "identity": built.stage.identity, "changed": built.stage.changed, **facts}, indent=1))
+        return
+    again = "" if built.stage.changed else " (as before)"
+    click.echo(f"{facts['provider']} {facts['period']}: {facts['rows']:,} accepted rows in {built.stage.path}{again}")
+    if made := facts.get("access"):
+        click.echo(f"{made['file']}: {made['cells_compared']:,} cells read back and compared")
+    elif built.without_access:
+        click.echo(f"Without an Access file: {built.without_access}", err=True)
+    click.echo(f"Next: {built.stage.path / 'CHECKLIST.md'}")
+
+
+@submission.command("template")
+@click.argument("target", type=FILE, metavar="OUT.accdb")
+def submission_template(target: Path) -> None:
+    """Write an empty intermediate database with the 61 tables, for trials. It is NOT the official template: do not upload it."""
+    from ips_pipeline import returns
+
+    returns.write_template(target)
+    click.echo(f"{target} has the 61 tables of the standard. It is not the official template: use it for trials, never for an upload.")
+
+
+@submission.command("handover")
 @_return
 @_as_json
 def handover(config: Path, provider: str, period: str, as_json: bool) -> None:
@@ -300,4 +369,4 @@ def ledger_show(config: Path, provider: str | None, period: str | None, kind: st
         click.echo(f"{entry.number:>6} {entry.at} {entry.kind:<11} {where:<16} {entry.actor}  {json.dumps(entry.facts)}")
 
 
-COMMANDS = (calendar, signoff, feedback_group, reconcile, history, rollback, ledger_group)
+COMMANDS = (calendar, submission, signoff, feedback_group, reconcile, history, rollback, ledger_group)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cache, partial
 from pathlib import Path
@@ -36,6 +37,7 @@ from ips_pipeline.sources import records as record_sources
 from ips_pipeline.sources.extract import extract as extract_month
 from ips_pipeline.store import ledger, stages, steps
 from ips_pipeline.store.folders import discover, steady
+from ips_pipeline.submission import access, package
 
 Progress = Callable[[str], None]
 
@@ -445,26 +447,29 @@ def validate_folders(
     local: Path | None = None,
     previous: Sequence[Path] = (),
     worklist: bool | None = None,
+    notice: Progress | None = None,
 ) -> list[Verdict]:
-    """Judge submission folders that lie anywhere: one writes into ``out``, several into ``out``/<folder name>.
+    """Judge submission folders, or Access files, that lie anywhere: one writes into ``out``, several into ``out``/<folder name>.
 
+    An Access file goes by its name without the suffix; tables of it that are not the standard's are told to ``notice``. The check of one
+    folder leaves a record of what it judged, of which a package can be built.
     Where two folders have the same name, the parent's name stands before it. ``history`` is the root of <provider>/<yyyy-mm>
     folders with which they are compared, ``local`` the folder of a trust's own checks. The report tells what changed since the check
     that wrote into the same place, and since ``previous``, the ``out`` of earlier checks. The work list is written for one folder, and
     for several when ``worklist`` says so. Raises InputError for what cannot be read, and UsageError for a local check that is not right.
     """
-    targets = [out] if len(folders) == 1 else _targets(folders, out)
+    targets = [out] if len(folders) == 1 else _targets([path.with_suffix("") if _is_database(path) else path for path in folders], out)
     held = [[path for root in previous if earlier.outcome(path := root / target.relative_to(out))] for target in targets]
     if lost := next((root for root in previous if not any(path.is_relative_to(root) for paths in held for path in paths)), None):
         raise InputError(f"{lost} holds no earlier check of the folders given; name what --out was then")
-    validation.check_folders(folders)
+    validation.check_folders([path for path in folders if not _is_database(path)])
     try:
         out.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with steady(folders), TemporaryDirectory(prefix=".earlier-", dir=out) as aside:
+        with _unloaded(folders, out, notice) as taken, steady(taken), TemporaryDirectory(prefix=".earlier-", dir=out) as aside:
             kept = [[*own, *paths] for own, paths in zip(_keep_aside(targets, Path(aside)), held, strict=True)]
             own_checks = local_checks.read(local)
             verdicts = validation.validate(
-                folders,
+                taken,
                 reference,
                 targets,
                 [portal] * len(folders),
@@ -476,9 +481,36 @@ def validate_folders(
             wanted = worklist if worklist is not None else len(folders) == 1
             checked = [Checked(verdict.out, verdict.folder, earlier=paths, worklist=wanted) for verdict, paths in zip(verdicts, kept, strict=True)]
             _write_reports(checked, verdicts, edition, own_checks)
+            if len(folders) == 1 and taken == folders and (told := earlier.outcome(out)):
+                package.seal(folders[0], out, told.provider, told.period, verdicts[0].file_codes)
     except OSError as error:
         raise stages.storage_error(error, out) from None
-    return verdicts
+    return [replace(verdict, folder=path) for verdict, path in zip(verdicts, folders, strict=True)]
+
+
+def _is_database(path: Path) -> bool:
+    return path.suffix.lower() in access.SUFFIXES and not path.is_dir()
+
+
+@contextmanager
+def _unloaded(given: Sequence[Path], out: Path, notice: Progress | None) -> Iterator[Sequence[Path]]:
+    """The submissions as folders: an Access file is unloaded into ``out``, which is restricted, for the time of the block."""
+    if not any(_is_database(path) for path in given):
+        yield given
+        return
+    if (held := access.runtime()) is None:
+        raise InputError(f"{next(path for path in given if _is_database(path))} cannot be read here; {access.INSTALL}")
+    with TemporaryDirectory(prefix=".access-", dir=out) as work:
+        folders = []
+        for number, path in enumerate(given):
+            folder = Path(work) / str(number) / path.stem if _is_database(path) else path
+            if folder is not path:
+                folder.mkdir(parents=True, mode=0o700)
+                for told in access.read(path, folder, held, temporary=Path(work)):
+                    if notice:
+                        notice(told)
+            folders.append(folder)
+        yield folders
 
 
 def _keep_aside(targets: Sequence[Path], aside: Path) -> list[list[Path]]:

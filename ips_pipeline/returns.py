@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ips_pipeline.errors import InputError, UsageError
+from ips_pipeline.errors import InputError, PublishError, SubmissionRejected, UsageError
 from ips_pipeline.settings import Site
 from ips_pipeline.store import ledger, stages
-from ips_pipeline.submission import calendar, feedback, reconcile, signoff
+from ips_pipeline.submission import access, calendar, feedback, package, reconcile, signoff
 from ips_pipeline.submission.calendar import LONDON, Standing
 
 Clock = Callable[[], datetime]
@@ -83,6 +83,125 @@ def decide(
     now = standing(site, provider, period)
     signoff.decide(site.ledger, decision, now, role=role, roles=site.signoff.roles, comment=comment, seen=seen, by=by, clock=clock)
     return standing(site, provider, period)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A package: its stage, its facts, and what stood in the way of an Access file, if anything did."""
+
+    stage: stages.Stage
+    facts: Mapping[str, Any]
+    without_access: str | None
+
+
+def build_package(
+    site: Site,
+    provider: str,
+    period: str,
+    *,
+    template: Path | None = None,
+    require_access: bool = False,
+    clock: Clock = ledger.utc_now,
+) -> Built:
+    """Build the submission package of a month's accepted rows and put it in force; the same rows again change nothing.
+
+    Raises SubmissionRejected when the month was rejected as a file, InputError when what it was judged by, or is made of, is no longer
+    what it was, UsageError when the last window for the month has closed, and PublishError when an Access file is required and cannot be.
+    """
+    about = site.provider(provider)
+    findings = _current(site.findings(provider, period), f"{provider} {period} has not been validated; run the month first")
+    if codes := findings.manifest["facts"]["file_codes"]:
+        raise SubmissionRejected(f"{provider} {period} would be rejected as a file ({', '.join(codes)}); correct the records and run the month again")
+    accepted = _current(site.accepted(provider, period), f"No accepted rows of {provider} {period} are in force; run the month first")
+    landed = _current(site.landing(provider, period), f"Nothing has landed for {provider} {period}; run the month first")
+    made_from = accepted.manifest["inputs"]
+    if made_from["findings"] != findings.identity or made_from["landing"] != landed.identity:
+        raise InputError(f"The input of {provider} {period} has changed since its rows were accepted; run the month again")
+    for stage in (landed, findings, accepted):
+        stages.verify(stage)
+    _refuse_closed(calendar.load(site.calendar), period, clock())
+    roles, people = tuple(site.signoff.roles), site.signoff.people
+    built = _build(
+        package.Return(accepted.path, None, about.code, period, roles, people),
+        site.package(provider, period),
+        site.staging,
+        {"accepted": accepted.identity, "findings": findings.identity, "roles": list(roles), "people": people},
+        template,
+        require_access=require_access,
+        temporary=site.temporary,
+        memory_limit=site.options.memory_limit,
+    )
+    if built.stage.changed or not ledger.mentions(site.ledger, "packaged", built.stage.identity):
+        kept = {"package": built.stage.identity, "accepted": accepted.identity, "rows": built.facts["rows"], "access": "access" in built.facts}
+        ledger.append(site.ledger, "packaged", kept, provider=provider, period=period, clock=clock)
+    return built
+
+
+def build_package_of_folder(
+    folder: Path, findings: Path, out: Path, *, template: Path | None = None, require_access: bool = False, clock: Clock = ledger.utc_now
+) -> Built:
+    """The same for a submission folder that was validated into ``findings``; it goes to ``out``/<provider>/<period>.
+
+    Raises as ``build_package``; the folder and the findings must be as they were when it was validated.
+    """
+    held = package.unseal(folder, findings)
+    if codes := held["file_codes"]:
+        raise SubmissionRejected(f"{folder} would be rejected as a file ({', '.join(codes)}); correct it and validate it again")
+    provider, period = held["provider"], held["period"]
+    if not provider or not period:
+        raise InputError(f"The findings in {findings} name no provider or month; validate with --provider and --period")
+    _refuse_closed(calendar.load(), period, clock())
+    return _build(
+        package.Return(folder, findings / "rejected_rows.csv", provider, period),
+        out / provider / period,
+        out / ".staging",
+        {"rows": held["rows"], "findings": held["findings"]},
+        template,
+        require_access=require_access,
+        temporary=out / ".temporary",
+    )
+
+
+def write_template(target: Path) -> None:
+    """Write an empty intermediate database of our own; InputError where Java is missing or the file is there already."""
+    if (held := access.runtime()) is None:
+        raise InputError(f"An Access file cannot be written here; {access.INSTALL}")
+    access.write_template(target, held, temporary=target.resolve().parent)
+
+
+def _build(
+    about: package.Return,
+    shelf: Path,
+    staging: Path,
+    inputs: Mapping[str, Any],
+    template: Path | None,
+    *,
+    require_access: bool,
+    temporary: Path,
+    memory_limit: str | None = None,
+) -> Built:
+    """Build a package onto a shelf. It is named by its rows, by the template where one is filled, and by the code."""
+    held = access.runtime() if template is not None else None
+    why: str | None = None
+    if template is None:
+        why = "no template was given; add --template with the official intermediate database"
+    elif not template.is_file():
+        raise InputError(f"There is no template {template}; give the path of an empty intermediate database")
+    elif held is None:
+        why = f"nothing is installed that writes one; {access.INSTALL}"
+    if why and require_access:
+        raise PublishError(f"The Access file could not be written: {why}")
+    used = None if held is None or template is None else stages.file_hash(template)
+    named = {**inputs, "provider": about.provider, "period": about.period, "template": used, "code": package.fingerprint()}
+    facts_of = partial(package.build, about, template=template, held=held, temporary=temporary, memory_limit=memory_limit)
+    stage = stages.write(shelf, facts_of, staging=staging, identity=stages.identity_of(named), inputs=named)
+    return Built(stage, stage.manifest["facts"], why)
+
+
+def _refuse_closed(windows: calendar.Calendar, period: str, moment: datetime) -> None:
+    """UsageError when a month can no longer be submitted; one whose window is not known may be built, and is not handed over."""
+    if windows.standing(period, moment).state is calendar.State.CLOSED:
+        raise UsageError(f"{period} can no longer be submitted: the last window of its year has closed, so no package was built")
 
 
 def hand_over(site: Site, provider: str, period: str, *, clock: Clock = ledger.utc_now) -> dict[str, Any]:
