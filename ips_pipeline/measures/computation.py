@@ -235,7 +235,7 @@ def compute(
         steps.run(connection, (completeness.STEP, *FAMILIES, *PLACEMENTS, *OUTCOMES, *PUBLISH), declared, views=VIEWS)
         disclosure.apply(connection, disclosure.Rule(SMALLEST_SHOWN, ROUNDING_BASE))
         steps.run(connection, DISCLOSE, declared)
-        _hold_invariants(connection)
+        hold_invariants(connection)
         files = _write(connection, period, status, out, evidence)
         if release is not None:
             _write_release(connection, release)
@@ -290,7 +290,7 @@ def _earlier_month(chosen: Sequence[Path], first_day: steps.Value) -> frozenset[
     return frozenset({"earlier_month"} if any(f"{folder.name}-01" < str(first_day) for folder in chosen) else ())
 
 
-def _hold_invariants(connection: duck.Connection) -> None:
+def hold_invariants(connection: duck.Connection) -> None:
     """Raise IpsError when a measure breaks what must always hold; nothing is written then."""
     broken = connection.execute("SELECT invariant, measure_id, breakdown FROM broken").fetchall()
     if broken:

@@ -101,7 +101,8 @@ class _World:
         self.hidden = small | ~published
         self.least = np.where(published, 1, 0)
         # The rest of a share is as sensitive as the share, and a share that leaves a small rest is hidden with it.
-        self.hidden[self.part[np.isin(self.relation, remains[share[remains] & small[cells:]])]] = True
+        beside = self.part[np.isin(self.relation, remains[share[remains] & small[cells:]])]
+        self.hidden[beside[self.amount[beside] > 0]] = True
         rounded = (self.amount + rule.base // 2) // rule.base * rule.base
         self.shown_low = np.maximum(rounded - rule.base // 2, rule.smallest)
         self.shown_high = rounded + (rule.base - 1) // 2
