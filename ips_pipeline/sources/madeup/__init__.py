@@ -7,8 +7,10 @@ canary: its values occur nowhere else, so a test can look for them wherever pati
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from ips_pipeline.errors import UsageError
 from ips_pipeline.sources.madeup import reference, services, systems
@@ -20,15 +22,15 @@ SEED = 20260930
 __all__ = ["SEED", "canaries", "histories", "periods", "write_site"]
 
 
-def write_site(folder: Path, seed: int = SEED) -> Path:
+def write_site(folder: Path, seed: int = SEED, scenario: Mapping[str, Any] | None = None, settings: Path | None = None) -> Path:
     """Write the whole site into ``folder``, which must be empty or absent, and give the path of its SITE.toml.
 
-    Layout: SITE.toml, mappings/, reference/, trusts/ (the trusts' own systems) and, once the pipeline runs, data/.
-    Raises UsageError when the folder holds something already.
+    Layout: SITE.toml, mappings/, reference/, trusts/ (the trusts' own systems) and, once the pipeline runs, data/. ``scenario`` says what
+    is otherwise than in variety.yaml, with ``settings`` for its SITE.toml. Raises UsageError when the folder holds something already.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not an empty folder; give a new one for the made-up site")
-    about = variety()
+    about = variety(scenario)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     places = reference.places(about)
     reference.write(folder / "reference", about, places, Random(f"{seed}/reference"))
@@ -36,17 +38,17 @@ def write_site(folder: Path, seed: int = SEED) -> Path:
     for shape in sorted({trust.shape for trust in about.trusts}):
         shutil.copyfile(systems.mapping_file(shape), folder / "mappings" / f"{shape}.yaml")
     (folder / "trusts").mkdir(mode=0o700)
-    for number, held in enumerate(histories(seed)):
+    for number, held in enumerate(histories(seed, scenario)):
         systems.write(folder / "trusts", held, about)
         services.write(folder / "trusts", held, number, about, Random(f"{seed}/{held.trust.code}/ips_records"))
-    settings = folder / "SITE.toml"
-    settings.write_text(systems.site_toml(about), encoding="utf-8")
-    return settings
+    file = folder / "SITE.toml"
+    file.write_text(settings.read_text(encoding="utf-8") if settings else systems.site_toml(about), encoding="utf-8")
+    return file
 
 
-def histories(seed: int = SEED) -> list[History]:
+def histories(seed: int = SEED, scenario: Mapping[str, Any] | None = None) -> list[History]:
     """Everything that each trust's systems hold, trust by trust; what ``write_site`` presents in their own shapes."""
-    about = variety()
+    about = variety(scenario)
     places = reference.places(about)
     held: list[History] = []
     for number, trust in enumerate(about.trusts):
@@ -55,11 +57,11 @@ def histories(seed: int = SEED) -> list[History]:
     return held
 
 
-def canaries() -> tuple[str, ...]:
+def canaries(scenario: Mapping[str, Any] | None = None) -> tuple[str, ...]:
     """The values planted with the canary people, which occur nowhere else: ids, NHS numbers, postcodes, names, notes, bad values."""
-    return tuple(value for number, _ in enumerate(variety().trusts) for value in Canary.of(number).values)
+    return tuple(value for number, _ in enumerate(variety(scenario).trusts) for value in Canary.of(number).values)
 
 
-def periods() -> tuple[str, ...]:
+def periods(scenario: Mapping[str, Any] | None = None) -> tuple[str, ...]:
     """The months the made-up trusts have data for, first to last, written yyyy-mm."""
-    return tuple(months(variety()))
+    return tuple(months(variety(scenario)))

@@ -33,6 +33,7 @@ class Trust:
     people: int
     homes: tuple[str, ...]
     rejected_month: str | None = None
+    records: str | None = "files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Canary:
         return Canary(
             person=f"CANARYPAT{number}",
             nhs=found[0],
-            postcode=f"XK9{number} 9QQ",
+            postcode=f"XK9{number} 9QQ" if number < 10 else f"XK{number} 9QQ",
             surname=f"Canarysurname{number}",
             forename=f"Canaryforename{number}",
             referral=f"CANARYREF{number}",
@@ -117,9 +118,14 @@ class Canary:
         )
 
 
-def variety() -> Variety:
-    """What the made-up trusts are made of, from the file beside this module."""
+def variety(scenario: Mapping[str, Any] | None = None) -> Variety:
+    """What the made-up trusts are made of, from the file beside this module.
+
+    What a scenario says stands instead; of ``weights`` and ``services`` it may say a part.
+    """
     content = yaml.safe_load((Path(__file__).parent / "variety.yaml").read_text(encoding="utf-8"))
+    for key, value in (scenario or {}).items():
+        content[key] = {**content[key], **value} if key in ("weights", "services") else value
     trusts = tuple(Trust(**{**item, "homes": tuple(item["homes"])}) for item in content["trusts"])
     return Variety(trusts, content["weights"], content)
 
@@ -224,6 +230,7 @@ class _Writer:
         self.records: dict[str, list[Record]] = {kind: [] for kind in kinds.split()}
         teams = about.content["teams"]
         self.opening = {team["id"]: f"{team.get('since', '2020-01')}-01" for team in teams}
+        self.serves = {team["id"]: team.get("home") for team in teams}
         self.ips = [team["id"] for team in teams if team["role"] == "ips"]
         self.clinical = [team["id"] for team in teams if team["role"] == "clinical"]
         self.staff = [f"S{position:03d}" for position in range(1, 9)]
@@ -265,7 +272,7 @@ class _Writer:
             nhs = None
         gender = self._pick("Gender")
         home = rng.choice(self.trust.homes)
-        opening = self._day(self.first - timedelta(days=270), self.last - timedelta(days=5))
+        opening = self._opening(home)
         person = {
             "LocalPatientID": local,
             "OrgIDEduEstab": rng.choice(self.about.content["schools"]) if born.year >= 2007 else None,
@@ -308,6 +315,16 @@ class _Writer:
             died = self._day(max(self.first, date.fromisoformat(open_one["ReferralRequestReceivedDate"])), self.last)
             person["PersDeathDate"] = died.isoformat()
             self._close(open_one, died, "06")
+
+    def _opening(self, home: str) -> date:
+        """The day of somebody's first referral: ``openings`` weighs equal parts of the time, for a sub-ICB or else for all."""
+        begin, end = self.first - timedelta(days=self.about.content["history_days"]), self.last - timedelta(days=5)
+        weights = self.about.content["openings"].get(home, self.about.content["openings"]["all"])
+        if len(weights) > 1:
+            part = self.rng.choices(range(len(weights)), weights)[0]
+            length = (end - begin).days // len(weights)
+            begin, end = begin + timedelta(days=part * length), begin + timedelta(days=(part + 1) * length - 1)
+        return self._day(begin, end)
 
     def _homes(self, local: str, home: str, opening: date, rare: float) -> None:
         def live(since: date, postcode: str | None) -> None:
@@ -355,7 +372,7 @@ class _Writer:
         """Write a referral with all that belongs to it; its closing day, and its route to employment support."""
         rng = self.rng
         route = rng.choices(list(self.about.content["routes"]), list(self.about.content["routes"].values()))[0]
-        team = rng.choice(self._open_teams(self.ips if route in ("own", "both") else self.clinical, received))
+        team = rng.choice(self._open_teams(self.ips if route in ("own", "both") else self.clinical, received, home))
         lasts = timedelta(days=rng.randint(40, 420))
         closed = received + lasts if self._chance(0.75) and received + lasts <= self.last else None
         if closed is not None and closed < self.first:
@@ -392,8 +409,9 @@ class _Writer:
         return closed, route
 
     def _second_team(self, record: Record, team: str, route: str, received: date, closed: date | None) -> Record | None:
-        choices = [other for other in self._open_teams(self.ips if route in ("second", "both") else self.clinical, received) if other != team]
-        if route not in ("second", "both") and not self._chance(0.05):
+        teams = self._open_teams(self.ips if route in ("second", "both") else self.clinical, received, record["OrgIDComm"])
+        choices = [other for other in teams if other != team]
+        if (route not in ("second", "both") and not self._chance(0.05)) or not choices:
             return None
         joined = received + timedelta(days=self.rng.randint(0, 30))
         if joined > min(self.last, closed or self.last):
@@ -700,8 +718,8 @@ class _Writer:
         found = [record for record in self.records["referrals"] if record["LocalPatientID"] == local]
         return found[-1] if found[-1]["ServDischDate"] is None and found[-1]["ReferRejectionDate"] is None else None
 
-    def _open_teams(self, teams: Sequence[str], day: date) -> list[str]:
-        return [team for team in teams if self.opening[team] <= day.isoformat()]
+    def _open_teams(self, teams: Sequence[str], day: date, home: str) -> list[str]:
+        return [team for team in teams if self.opening[team] <= day.isoformat() and self.serves[team] in (None, home)]
 
     def _next_nhs(self) -> str:
         while True:

@@ -10,6 +10,9 @@ from typing import Any
 
 from ips_pipeline.sources.madeup.people import Places, Variety
 
+#: A letter for each sub-ICB, in its postcodes and practices; canaries and odd places have others.
+_LETTERS = "ABCDEFGHLMNPQRSTUVY"
+
 #: LSOAs, postcodes of each LSOA, and practices of a sub-ICB.
 _LSOAS, _POSTCODES, _PRACTICES = 10, 3, 6
 
@@ -29,7 +32,7 @@ def places(about: Variety) -> Places:
     practices: dict[str, list[str]] = {}
     for number, area in enumerate(about.content["sub_icbs"]):
         postcodes[area["SubICB"]] = [postcode for lsoa in range(_LSOAS) for postcode in _postcodes(number, lsoa)]
-        practices[area["SubICB"]] = [f"{'ABCDEFGH'[number]}9{number}{practice:03d}" for practice in range(1, _PRACTICES + 1)]
+        practices[area["SubICB"]] = [f"{_LETTERS[number]}9{number % 10}{practice:03d}" for practice in range(1, _PRACTICES + 1)]
     return Places(
         postcodes,
         practices,
@@ -90,7 +93,7 @@ def write(folder: Path, about: Variety, where: Places, rng: Random) -> None:
 
 
 def _lsoa(area: int, number: int) -> str:
-    return f"E0109{area}{number:03d}"
+    return f"E01{90 + area:03d}{number:03d}"
 
 
 def _district(area: int) -> str:
@@ -99,7 +102,7 @@ def _district(area: int) -> str:
 
 def _postcodes(area: int, lsoa: int) -> list[str]:
     """Postcodes of an area that does not exist: no postcode starts with X."""
-    return [f"X{'ABCDEFG'[area]}{lsoa + 1} {number}AA" for number in range(1, _POSTCODES + 1)]
+    return [f"X{_LETTERS[area]}{lsoa + 1} {number}AA" for number in range(1, _POSTCODES + 1)]
 
 
 def _csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

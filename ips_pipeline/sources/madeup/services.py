@@ -44,8 +44,7 @@ _WORKBOOK_CODES = {"out_of_work": "Not working", "in_work": "Employed", "unknown
 
 def kept_in(trust: Trust) -> str | None:
     """Where a trust's service keeps its records, relative to the folder of the trusts; None where it keeps none."""
-    content = {"DFC": None, "V9Z9Z": f"{trust.code}/ips_records.xlsx"}
-    return content.get(trust.code, f"{trust.code}/ips_records")
+    return {"files": f"{trust.code}/ips_records", "workbook": f"{trust.code}/ips_records.xlsx", None: None}[trust.records]
 
 
 def write(folder: Path, held: History, number: int, about: Variety, rng: Random) -> None:
@@ -74,25 +73,14 @@ class _Service:
         self.held, self.canary, self.about, self.rng = held, canary, about, rng
         periods = list(months(about))
         self.first, self.last = (date.fromisoformat(bounds(period)[end]) for period, end in ((periods[0], 0), (periods[-1], 1)))
-        self.teams = [team["id"] for team in about.content["teams"] if team["role"] == "ips"]
+        self.teams = {team["id"]: team for team in about.content["teams"] if team["role"] == "ips"}
+        self.clinical = next(team["id"] for team in about.content["teams"] if team["role"] == "clinical")
+        self.trial: Mapping[str, Mapping[str, float]] = about.content["services"].get("trial", {})
         self.found: dict[str, list[Record]] = {name: [] for name in _WORKBOOK_SHEETS}
 
     def tables(self) -> Tables:
         """All tables that have a row."""
-        services = self.about.content["services"]
-        for position in range(1, services["specialists"] + 1):
-            self.found["ips_staff"].append(
-                {
-                    "OrgIDProvider": self.held.trust.code,
-                    "specialist_id": f"ES{position}",
-                    "ips_team": self.teams[position % 2],
-                    "borough": self._borough(position),
-                    "role": "specialist",
-                    "wte": self.rng.choice(services["wte"]),
-                    "from_date": "2024-01-08" if position > 1 else (self.last - timedelta(days=200)).isoformat(),
-                    "to_date": None,
-                }
-            )
+        self._staff()
         people = {record["LocalPatientID"]: record for record in self.held.records["people"]}
         homes = {record["LocalPatientID"]: record["Postcode"] for record in self.held.records["addresses"]}
         second = {record["ServiceRequestID"]: record for record in self.held.records["other_teams"]}
@@ -107,33 +95,92 @@ class _Service:
                 (name for name in (referral["CareProfTeamLocalID"], second.get(reference, {}).get("OtherCareProfTeamLocalID")) if name in self.teams),
                 None,
             )
-            known = team is not None and reference not in taken and referral["deleted"] == "0" and referral["ReferRejectionDate"] is None
-            if known and self.rng.random() < services["known_to_service"]:
+            known = (
+                (team is not None or self.trial) and reference not in taken and referral["deleted"] == "0" and referral["ReferRejectionDate"] is None
+            )
+            if known and self.rng.random() < self.about.content["services"]["known_to_service"]:
                 taken.add(reference)
                 person = people[referral["LocalPatientID"]]
-                self._episode(referral, person, homes.get(referral["LocalPatientID"]), str(team), sorted(seen.get(reference, ())))
-        for quarter in range(6):
-            begins = date(2025 + (3 * quarter + 3) // 12, (3 * quarter + 3) % 12 + 1, 1)
-            ends = date(2025 + (3 * quarter + 6) // 12, (3 * quarter + 6) % 12 + 1, 1) - timedelta(days=1)
-            self.found["ips_funding"].append(
-                {
-                    "OrgIDProvider": self.held.trust.code,
-                    "borough": self._borough(quarter),
-                    "period_start": begins.isoformat(),
-                    "period_end": ends.isoformat(),
-                    "amount": str(services["quarterly_funding"]),
-                    "source": "Made-up commissioner",
-                }
-            )
+                self._episode(referral, person, homes.get(referral["LocalPatientID"]), team, sorted(seen.get(reference, ())))
+        self._funding()
+        # Drawn last and person by person, so that whether somebody had advice moves nothing else.
+        for episode in self.found["ips_episode"]:
+            advice = Random(f"{episode['episode_id']}/advice")
+            if advice.random() < self.about.content["services"]["benefits_advice"] and episode["first_contact_date"]:
+                given = date.fromisoformat(episode["first_contact_date"]) + timedelta(days=advice.randint(7, 90))
+                until = date.fromisoformat(episode["discharge_date"]) if episode["discharge_date"] else self.last
+                episode["benefits_advice_date"] = given.isoformat() if given <= until else None
         return {name: rows for name, rows in self.found.items() if rows}
 
-    def _episode(self, referral: Record, person: Record, home: str | None, team: str, seen: Sequence[str]) -> None:
+    def _staff(self) -> None:
+        """The posts of the service: those the scenario names, or some specialists with a start date each."""
+        services = self.about.content["services"]
+        posts = services.get("posts") or [
+            {
+                "id": f"ES{position}",
+                "team": list(self.teams)[position % 2],
+                "borough": self._borough(position),
+                "wte": self.rng.choice(services["wte"]),
+                "from": "2024-01-08" if position > 1 else (self.last - timedelta(days=200)).isoformat(),
+            }
+            for position in range(1, services["specialists"] + 1)
+        ]
+        for post in posts:
+            self.found["ips_staff"].append(
+                {
+                    "OrgIDProvider": self.held.trust.code,
+                    "specialist_id": post["id"],
+                    "ips_team": post["team"],
+                    "borough": post.get("borough", self.teams[post["team"]].get("borough")),
+                    "role": post.get("role", "specialist"),
+                    "wte": post["wte"],
+                    "from_date": post["from"],
+                    "to_date": post.get("to"),
+                }
+            )
+
+    def _funding(self) -> None:
+        """Quarterly payments: those the scenario names by borough, or the same sum to each borough in turn."""
+        services = self.about.content["services"]
+        lines = services.get("funding") or [
+            {"borough": self._borough(quarter), "skip": quarter, "quarterly": [services["quarterly_funding"]]}
+            for quarter in range(services["funded_quarters"])
+        ]
+        year, month = map(int, services["funded_from"].split("-"))
+        for line in lines:
+            for quarter, amount in enumerate(line["quarterly"], line.get("skip", 0)):
+                begins, next_begins = (date(year + (month - 1 + 3 * add) // 12, (month - 1 + 3 * add) % 12 + 1, 1) for add in (quarter, quarter + 1))
+                self.found["ips_funding"].append(
+                    {
+                        "OrgIDProvider": self.held.trust.code,
+                        "borough": line["borough"],
+                        "period_start": begins.isoformat(),
+                        "period_end": (next_begins - timedelta(days=1)).isoformat(),
+                        "amount": str(amount),
+                        "source": "Made-up commissioner",
+                    }
+                )
+
+    def _specialist(self, team: str | None, day: date) -> str | None:
+        """Who takes a client: one of the team's specialists of that day, where the scenario names posts."""
+        services = self.about.content["services"]
+        if "posts" not in services:
+            return f"ES{self.rng.randint(1, services['specialists'])}"
+        own = [post for post in services["posts"] if post["team"] == team and post.get("role", "specialist") == "specialist"]
+        there = [post["id"] for post in own if post["from"] <= day.isoformat() <= post.get("to", "9999-12-31")]
+        return self.rng.choice(there or [post["id"] for post in own]) if own else None
+
+    def _episode(self, referral: Record, person: Record, home: str | None, team: str | None, seen: Sequence[str]) -> None:
         rng, number = self.rng, len(self.found["ips_episode"]) + 1
         canary = referral["ServiceRequestID"] == self.canary.referral
         received = date.fromisoformat(referral["ReferralRequestReceivedDate"]) + timedelta(days=rng.randint(0, 5))
         accepted = received + timedelta(days=rng.randint(1, 14))
         first = date.fromisoformat(seen[0]) if seen else None
         contact = max(accepted, first) if first else None
+        supported = team is not None
+        if self.trial:
+            # Recruited long before the months returned, so the service's own dates are not those of the contacts returned.
+            contact = accepted + timedelta(days=rng.randint(3, 25)) if supported else None
         closed = referral["ServDischDate"]
         status = "out_of_work" if canary else rng.choices(("out_of_work", "in_work", "unknown"), (84, 12, 4))[0]
         episode: Record = {
@@ -147,30 +194,40 @@ class _Service:
             "EthnicCategory": person["EthnicCategory"],
             "Postcode": home,
             "referral_date": received.isoformat(),
-            "accepted_date": accepted.isoformat(),
+            "accepted_date": accepted.isoformat() if supported else None,
             "agreed_date": accepted.isoformat() if contact else None,
             "first_contact_date": contact.isoformat() if contact else None,
             "vocational_profile_date": (contact + timedelta(days=rng.randint(0, 21))).isoformat() if contact and rng.random() < 0.85 else None,
+            "benefits_advice_date": None,
             "last_contact_date": max(seen[-1], contact.isoformat()) if seen and contact else None,
             "status_at_start": status,
             "in_work_reason": rng.choice(("retention", "new_job")) if status == "in_work" else None,
-            "specialist_id": f"ES{rng.randint(1, self.about.content['services']['specialists'])}",
-            "clinical_team": "T-CMHT",
+            "specialist_id": self._specialist(team, accepted) if supported else None,
+            "clinical_team": self.clinical,
             "ips_team": team,
-            "borough": self._borough(number),
+            "borough": self.teams.get(str(team), {}).get("borough") or self._borough(number),
             "discharge_date": max(closed, accepted.isoformat()) if closed else None,
             "discharge_reason": self.canary.note if canary else ("Completed" if closed else None),
             "in_work_at_discharge": None,
         }
+        if self.trial:
+            episode |= self._allocated(supported, accepted)
         self.found["ips_episode"].append(episode)
         if contact and (canary or rng.random() < 0.8):
             self._employer_contact(episode, contact + timedelta(days=rng.randint(3, 45)))
-        working = self._jobs(episode, contact, canary) if contact else False
+        begins = contact or (accepted if self.trial else None)
+        working = self._jobs(episode, begins, canary) if begins else False
         if closed and rng.random() < 0.9:
             episode["in_work_at_discharge"] = "Y" if working else "N"
         # Typing errors, as services make them: the rules of the records find them.
         if not canary and rng.random() < 0.01:
             episode["accepted_date"] = (received - timedelta(days=30)).isoformat()
+
+    def _allocated(self, supported: bool, day: date) -> Record:
+        """The arm of a trial: the first for those an employment team supports, the second for the others; and the day some were lost."""
+        arm = list(self.trial)[0 if supported else 1]
+        lost = day + timedelta(days=self.rng.randint(60, 360)) if self.rng.random() < self.trial[arm]["lost"] else None
+        return {"arm": arm, "randomised_date": day.isoformat(), "lost_date": lost.isoformat() if lost and lost <= self.last else None}
 
     def _jobs(self, episode: Record, contact: date, canary: bool) -> bool:
         """The jobs of an episode; whether one still goes on at its end."""
@@ -179,7 +236,7 @@ class _Service:
         if episode["status_at_start"] == "in_work":
             self._job(episode, contact - timedelta(days=400), None, held=True)
             return True
-        if not canary and rng.random() >= services["job_rate"]:
+        if not canary and rng.random() >= (self.trial[episode["arm"]]["job_rate"] if self.trial else services["job_rate"]):
             return False
         starts, working = contact + timedelta(days=rng.randint(30, 170)), False
         for _ in range(1 + (rng.random() < 0.2)):
@@ -214,7 +271,7 @@ class _Service:
                 "competitive": "Y" if rng.random() < 0.97 else "N",
             }
         )
-        if held or rng.random() < 0.5:
+        if held or rng.random() < 1 - services["weeks_recorded"]:
             return
         monday = starts - timedelta(days=starts.weekday()) + timedelta(days=7)
         while monday + timedelta(days=6) <= min(ends or self.last, starts + timedelta(days=200)):
