@@ -280,3 +280,21 @@ def test_hospital_use_is_not_evaluated_where_nobody_sends_stays(new_world: Calla
     returned = run(world, tmp_path).returned
     assert {"measure": "HOSP01", "breakdown": "All", "needs": ["hospital stays (MHS501) in the submissions"]} in returned["not_evaluated"]
     assert ("HOSP01", "All", "All") not in read(tmp_path)
+
+
+def test_two_years_are_pooled_where_the_months_reach_back(new_world: Callable[[], Any], run: Callable[..., Any], tmp_path: Path) -> None:
+    """One person was seen in October 2024 and is gone; another came in August 2026 and is not seen."""
+    world = new_world()
+    world.submission("RAA", "2024-09")
+    for month, person in (("2024-10", "P1"), ("2026-08", "P2")):
+        world.add("RAA", month, "MHS001MPI", describe(person, f"999000000{person[1]}"))
+        row = {"ServiceRequestID": f"R-{person}", "LocalPatientID": person, "ReferralRequestReceivedDate": f"{month}-01"}
+        world.add("RAA", month, "MHS101Referral", {**row, "CareProfTeamLocalID": "IPS"})
+    contact = {"CareContactID": "C1", "ServiceRequestID": "R-P1", "CareContDate": "2024-10-09", "AttendStatus": "5", "ConsMechanismMH": "01"}
+    world.add("RAA", "2024-10", "MHS201CareContact", contact)
+    run(world, tmp_path)
+    values = read(tmp_path)
+    assert values["FAIR01", "All", "All"][:2] == (0, 1)
+    assert values["FAIR11", "All", "All"][:2] == (1, 2)
+    assert values["FAIR14", "Provider", "RAA"][:2] == (1, 2)
+    assert ("FAIR21", "All", "All") not in values
