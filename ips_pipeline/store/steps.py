@@ -39,8 +39,15 @@ def declare(connection: Connection, values: Mapping[str, Value]) -> None:
         connection.execute(f"SET VARIABLE {identifier(name)} = ?", [value])
 
 
-def run(connection: Connection, steps: Sequence[str], declared: Mapping[str, Value], *, views: Collection[str] = ()) -> None:
-    """Make one table per step, in order, or a view of those in ``views``.
+def run(
+    connection: Connection,
+    steps: Sequence[str],
+    declared: Mapping[str, Value],
+    *,
+    views: Collection[str] = (),
+    macros: Mapping[str, str] | None = None,
+) -> None:
+    """Make one table per step, in order; a view of those in ``views``, and a table macro of those in ``macros`` (step -> its parameter).
 
     Raises LookupError when a step reads a variable that was not declared.
     """
@@ -48,5 +55,8 @@ def run(connection: Connection, steps: Sequence[str], declared: Mapping[str, Val
         sql = text(step)
         if missing := variables(sql) - declared.keys():
             raise LookupError(f"sql/{step}.sql reads undeclared variables: {', '.join(sorted(missing))}")
-        kind = "VIEW" if step in views else "TABLE"
-        connection.execute(f"CREATE {kind} {identifier(step.rpartition('/')[2])} AS\n{sql}")
+        name = identifier(step.rpartition("/")[2])
+        if macros and step in macros:
+            connection.execute(f"CREATE MACRO {name}({identifier(macros[step])}) AS TABLE (\n{sql})")
+        else:
+            connection.execute(f"CREATE {'VIEW' if step in views else 'TABLE'} {name} AS\n{sql}")
