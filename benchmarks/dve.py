@@ -48,7 +48,18 @@ def environment() -> Path:
         print("Setting up the environment of data-validation-engine, about a minute the first time", file=sys.stderr)
         shutil.rmtree(ENVIRONMENT, ignore_errors=True)
         made = subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], capture_output=True, check=False)
-        install = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-deps", "-r", str(HOME / "dve-requirements.txt")]
+        install = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            "--retries",
+            "1",
+            "--no-deps",
+            "-r",
+            str(HOME / "dve-requirements.txt"),
+        ]
         if made.returncode or subprocess.run(install, capture_output=True, check=False).returncode:
             sys.exit("data-validation-engine could not be installed; connect to a Python package registry and run again")
         (ENVIRONMENT / ".installed").touch()

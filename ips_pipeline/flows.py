@@ -538,9 +538,10 @@ def _write_reports(
 ) -> None:
     """``report.html``, Data Docs where the gate ran, and the work list where it is wanted, beside the findings of each submission."""
     rules = list(standard.load().rules())
+    sentences = {rule.code: rulebook.sentence(rule) for rule in rules}
     write_validation_reports(
         checked,
-        sentences={rule.code: rulebook.sentence(rule) for rule in rules},
+        sentences=sentences,
         advice={rule.code: rulebook.advice(rule) for rule in rules},
         edition=validation.edition_of(edition),
         not_evaluated={code: reason for verdict in verdicts for code, reason in verdict.not_evaluated.items()},
@@ -548,7 +549,7 @@ def _write_reports(
         temporary=temporary,
     )
     for one in checked:
-        write_data_docs(one.out)
+        write_data_docs(one.out, sentences)
 
 
 def explain_measure(

@@ -30,16 +30,17 @@ _KINDS: Mapping[str, str] = {
 }
 
 
-def write_data_docs(out: Path) -> Path | None:
+def write_data_docs(out: Path, sentences: Mapping[str, str]) -> Path | None:
     """Write ``data_docs/index.html`` from ``gate.json`` in the folder, owner-only; gives its path, or None where there is no record.
 
-    Raises InputError for a record that cannot be read, and RetryableError when the page cannot be written.
+    ``sentences`` says per code what the rule asks for. Raises InputError for a record that cannot be read, and RetryableError when
+    the page cannot be written.
     """
     record = out / "gate.json"
     if not record.is_file():
         return None
     try:
-        content = _content(json.loads(record.read_text(encoding="utf-8")))
+        content = _content(json.loads(record.read_text(encoding="utf-8")), sentences)
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{record} is not the record of the gate; validate the submission again") from None
     folder = out / FOLDER
@@ -50,13 +51,13 @@ def write_data_docs(out: Path) -> Path | None:
     return pages.write_page(folder / PAGE, "data_docs.html", content)
 
 
-def _content(record: Mapping[str, Any]) -> dict[str, Any]:
+def _content(record: Mapping[str, Any], sentences: Mapping[str, str]) -> dict[str, Any]:
     """What the page says: the file first, then table by table in the order of the standard."""
     standard = mhsds.load()
     place = {table.name: number for number, table in enumerate(standard.tables.values())}
     results = sorted(record["results"], key=lambda result: (result["over"] != "file", place[result["table"]]))
     suites = [
-        _suite(name, standard.table(name).title if name else "", list(group))
+        _suite(name, standard.table(name).title if name else "", list(group), sentences)
         for name, group in groupby(results, key=lambda result: "" if result["over"] == "file" else result["table"])
     ]
     reasons: dict[str, list[str]] = {}
@@ -75,11 +76,12 @@ def _content(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _suite(name: str, title: str, results: list[dict[str, Any]]) -> dict[str, Any]:
+def _suite(name: str, title: str, results: list[dict[str, Any]], sentences: Mapping[str, str]) -> dict[str, Any]:
     """One suite: its expectations that were not met, the most severe and most frequent first, and those that were."""
     lines = [
         {
-            **{key: result[key] for key in ("code", "element", "sentence", "rows", "looked_at", "table")},
+            **{key: result[key] for key in ("code", "element", "rows")},
+            "sentence": sentences.get(result["code"], ""),
             "kind": _KINDS.get(result["expectation"], result["expectation"]),
             "rejects": result["level"] in REJECTING,
             "share": _share(result["rows"], result["looked_at"]),

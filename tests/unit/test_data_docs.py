@@ -21,16 +21,15 @@ PORTAL = flows.login(None, None, None, "2026-08-14T09:30:00")
 
 def record(folder: Path, **changes: object) -> Path:
     """A folder with the record of a gate that ran four expectations, two of which were not met."""
-    one = {"table": "MHS001MPI", "over": "submitted", "element": "Gender", "severity": "warning", "looked_at": 3000}
+    one = {"table": "MHS001MPI", "over": "submitted", "element": "Gender", "looked_at": 3000}
     results = [
-        {**one, "code": "MHS00131", "expectation": "expect_column_values_to_be_in_set", "sentence": "In the list.", "rows": 2, "level": "warning"},
-        {**one, "code": "MHS00130", "expectation": "expect_column_values_to_match_regex", "sentence": "One long.", "rows": 0, "level": "record"},
+        {**one, "code": "MHS00131", "expectation": "expect_column_values_to_be_in_set", "rows": 2, "level": "warning"},
+        {**one, "code": "MHS00130", "expectation": "expect_column_values_to_match_regex", "rows": 0, "level": "record"},
         {
             **one,
             "code": "MHS00144",
             "element": None,
             "expectation": "expect_compound_columns_to_be_unique",
-            "sentence": "Once.",
             "rows": 30,
             "level": "group",
         },
@@ -40,7 +39,6 @@ def record(folder: Path, **changes: object) -> Path:
             "over": "file",
             "element": None,
             "expectation": "unexpected_rows_expectation",
-            "sentence": "A row.",
             "looked_at": 1,
             "rows": 0,
             "level": "file",
@@ -50,7 +48,6 @@ def record(folder: Path, **changes: object) -> Path:
             "code": "MHS00145",
             "over": "left",
             "expectation": "unexpected_rows_expectation",
-            "sentence": "",
             "looked_at": 9,
             "rows": 0,
             "level": "group",
@@ -63,7 +60,7 @@ def record(folder: Path, **changes: object) -> Path:
 
 
 def test_the_page_says_what_was_met_and_what_was_not(tmp_path: Path) -> None:
-    page = write_data_docs(record(tmp_path / "out"))
+    page = write_data_docs(record(tmp_path / "out"), {"MHS00144": "No two rows may share it."})
     assert page == tmp_path / "out" / "data_docs" / "index.html"
     text = page.read_text(encoding="utf-8")
     assert "2 expectations were not met, 1 of them by rows that the portal would reject. 3 were met." in text
@@ -72,18 +69,19 @@ def test_the_page_says_what_was_met_and_what_was_not(tmp_path: Path) -> None:
     assert re.findall(r'data-code="(\w+)"', unmet) == ["MHS00144", "MHS00131"]
     assert re.findall(r'<td class="num">([^<]*)</td>', unmet) == ["30", "1.0%", "2", "under 0.1%"]
     assert "Looked at again over the 9 rows that would be loaded, and met: MHS00145." in text
+    assert "No two rows may share it." in unmet
     assert "MHS20154" in text
     assert page.stat().st_mode & 0o777 == 0o600
 
 
 def test_without_a_gate_there_is_no_page(tmp_path: Path) -> None:
-    assert write_data_docs(tmp_path) is None
+    assert write_data_docs(tmp_path, {}) is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_record_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gate\.json is not the record of the gate; validate the submission again"):
-        write_data_docs(record(tmp_path / "out", results=[{"code": "MHS00131"}]))
+        write_data_docs(record(tmp_path / "out", results=[{"code": "MHS00131"}]), {})
 
 
 def planted(folder: Path) -> tuple[Path, set[str]]:
