@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ips_pipeline.errors import InputError, IpsError, UsageError
 from ips_pipeline.measures import disclosure, registry, targets
@@ -228,9 +228,9 @@ def compute(
     ) as connection:
         held = reference_data.load(connection, reference) | _load_records(connection, records) | _earlier_month(chosen, declared["period_start"])
         held |= _hospital_stays(chosen)
+        held |= targets.load(connection, reference, {item.id: item.basis for item in registry.load().measures if item.basis})
         reference_data.load_groups(connection)
         registry.as_tables(connection, held)
-        targets.load(connection, reference, {item.id: item.basis for item in registry.load().measures if item.basis})
         _load_submissions(connection, chosen)
         steps.declare(connection, declared)
         steps.run(connection, (*DERIVE, *RECORDS, *MHS116, *DASHBOARD, *EPISODES), declared, views=VIEWS)
@@ -373,7 +373,16 @@ def _count(connection: duck.Connection, query: str) -> int:
     return int(row[0]) if row else 0
 
 
-_INPUTS = {"earlier_month": "a month before the twelve", "hospital_stays": "hospital stays (MHS501) in the submissions"}
+_INPUTS = {
+    "earlier_month": "a month before the twelve",
+    "hospital_stays": "hospital stays (MHS501) in the submissions",
+    **{
+        f"target_{basis.replace(' ', '_')}": f"a target of {basis.replace(' rolling', ' in twelve months').replace(' ytd', ' in the year')}"
+        for basis in get_args(registry.Basis)
+    },
+    "target_people_for_referrals": "a target of people for a count of referrals",
+    "target_referrals_for_people": "a target of referrals for a count of people",
+}
 
 
 def _not_evaluated(held: frozenset[str]) -> list[dict[str, Any]]:

@@ -20,10 +20,12 @@ ORG_TYPES = ("england", "region", "icb", "sub_icb", "provider", "site")
 WHOLE = ("england", "site")
 
 
-def load(connection: Connection, reference: Path, bases: Mapping[str, str]) -> None:
+def load(connection: Connection, reference: Path, bases: Mapping[str, str]) -> frozenset[str]:
     """Create ``target_given``: the columns of targets.csv with typed dates and values; where both files have a target, the site's holds.
 
-    ``bases`` names the measures that can have a target, with what each counts. Raises InputError for the first row that is wrong.
+    ``bases`` names the measures that can have a target, with what each counts. Local IPS records may hold targets too. Gives the inputs that
+    measures of targets need: ``target_<basis>`` for each basis that has a target of a count like it, and ``target_people_for_referrals`` or
+    ``target_referrals_for_people`` where target and count are not alike. Raises InputError for the first row that is wrong.
     """
     held: dict[tuple[str, ...], dict[str, str]] = {}
     for path in (steps.root() / "targets.csv", reference / "targets.csv"):
@@ -34,6 +36,16 @@ def load(connection: Connection, reference: Path, bases: Mapping[str, str]) -> N
         "CREATE TABLE target_given AS SELECT * REPLACE (CAST(period_end AS DATE) AS period_end, CAST(value AS BIGINT) AS value,"
         " verified = 'yes' AS verified) FROM \"target as text\""
     )
+    given = connection.execute(
+        'SELECT DISTINCT measure, basis FROM target_given UNION SELECT measure, basis FROM "ips_target as recorded"'
+    ).fetchall()
+    return frozenset(_input(basis, bases[measure]) for measure, basis in given if measure in bases)
+
+
+def _input(basis: str, counted: str) -> str:
+    """The input that a target of one basis is for a measure that counts another, or the same."""
+    of, over = basis.split(" ", 1)
+    return f"target_{of}_{over}" if basis == counted else f"target_{of}_for_{counted.split(' ', 1)[0]}"
 
 
 def _read(path: Path, bases: Mapping[str, str]) -> dict[tuple[str, ...], dict[str, str]]:

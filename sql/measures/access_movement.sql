@@ -8,8 +8,8 @@ WITH last_day AS (
     FROM submission
     WHERE UniqMonthID < getvariable('window_first_month')
 ),
-now AS (SELECT * FROM access_window WHERE span = 'now'),
-before AS (SELECT * FROM access_window WHERE span = 'before'),
+current AS (SELECT * FROM access_window WHERE span = 'current'),
+previous AS (SELECT * FROM access_window WHERE span = 'previous'),
 earlier AS (
     SELECT UniqServReqID, Person_ID FROM access_month WHERE UniqMonthID < getvariable('window_first_month')
 ),
@@ -25,7 +25,7 @@ movement AS (
             WHEN UniqServReqID IN (SELECT UniqServReqID FROM earlier) THEN 'seen before the twelve months'
             ELSE 'first contact in all months held'
         END AS reason
-    FROM now
+    FROM current
 
     UNION ALL
 
@@ -40,8 +40,8 @@ movement AS (
             WHEN UniqServReqID IN (SELECT UniqServReqID FROM earlier) THEN 'seen again after leaving'
             ELSE 'first contact in all months held'
         END AS reason
-    FROM now
-    WHERE (SELECT earlier_held FROM last_day) AND UniqServReqID NOT IN (SELECT UniqServReqID FROM before)
+    FROM current
+    WHERE (SELECT earlier_held FROM last_day) AND UniqServReqID NOT IN (SELECT UniqServReqID FROM previous)
 
     UNION ALL
 
@@ -53,8 +53,8 @@ movement AS (
         true AS placed,
         getvariable('window_last_month') AS UniqMonthID,
         'not seen in the twelve months since' AS reason
-    FROM before
-    WHERE (SELECT earlier_held FROM last_day) AND UniqServReqID NOT IN (SELECT UniqServReqID FROM now)
+    FROM previous
+    WHERE (SELECT earlier_held FROM last_day) AND UniqServReqID NOT IN (SELECT UniqServReqID FROM current)
 
     UNION ALL
 
@@ -66,7 +66,7 @@ movement AS (
         true AS placed,
         last_month + 12 AS UniqMonthID,
         'last seen twelve months before' AS reason
-    FROM now
+    FROM current
 
     UNION ALL
 
@@ -81,7 +81,7 @@ movement AS (
             WHEN Person_ID IN (SELECT Person_ID FROM earlier) THEN 'seen before the twelve months'
             ELSE 'first contact in all months held'
         END AS reason
-    FROM now
+    FROM current
     QUALIFY row_number() OVER (PARTITION BY Person_ID ORDER BY first_month, first_contact NULLS FIRST, RecordNumber) = 1
 
     UNION ALL
@@ -97,8 +97,8 @@ movement AS (
             WHEN Person_ID IN (SELECT Person_ID FROM earlier) THEN 'seen again after leaving'
             ELSE 'first contact in all months held'
         END AS reason
-    FROM now
-    WHERE (SELECT earlier_held FROM last_day) AND Person_ID NOT IN (SELECT Person_ID FROM before)
+    FROM current
+    WHERE (SELECT earlier_held FROM last_day) AND Person_ID NOT IN (SELECT Person_ID FROM previous)
     QUALIFY row_number() OVER (PARTITION BY Person_ID ORDER BY first_contact NULLS FIRST, RecordNumber) = 1
 
     UNION ALL
@@ -111,8 +111,8 @@ movement AS (
         false AS placed,
         getvariable('window_last_month') AS UniqMonthID,
         'not seen in the twelve months since' AS reason
-    FROM before
-    WHERE (SELECT earlier_held FROM last_day) AND Person_ID NOT IN (SELECT Person_ID FROM now)
+    FROM previous
+    WHERE (SELECT earlier_held FROM last_day) AND Person_ID NOT IN (SELECT Person_ID FROM current)
     QUALIFY row_number() OVER (PARTITION BY Person_ID ORDER BY first_contact NULLS FIRST, RecordNumber) = 1
 
     UNION ALL
@@ -125,7 +125,7 @@ movement AS (
         false AS placed,
         last_month + 12 AS UniqMonthID,
         'last seen twelve months before' AS reason
-    FROM now
+    FROM current
     QUALIFY row_number() OVER (PARTITION BY Person_ID ORDER BY last_month DESC, first_contact DESC NULLS LAST, RecordNumber DESC) = 1
 ),
 dated AS (

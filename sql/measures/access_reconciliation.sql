@@ -1,4 +1,4 @@
--- The three access counts, referral by referral: MHS116 over twelve months, the dashboard over the financial year to date, IPS Grow over twelve months.
+-- The three access counts, referral by referral: MHS116 and IPS Grow over twelve months, the dashboard over the financial year to date.
 -- in_local is NULL where the provider gave no local records. A reason says why a count leaves the referral out; NULL where it is in.
 -- Grain: one row per referral, and per local episode that has none in MHSDS. Keys: unit.
 WITH in_year AS (

@@ -1,4 +1,4 @@
--- Referrals that look like IPS in the twelve months but that neither route finds: an attended direct contact with a sign of IPS, and no counted contact.
+-- Referrals that look like IPS in the twelve months but that neither route finds: an attended direct contact with a sign of IPS, and none counted.
 --   refused       an IPS procedure whose last qualifier says refused
 --   unread        an IPS code in an expression that the published code does not read: a term beside it, context before it, or a qualifier it drops
 --   signposted    the procedure is the referral to an IPS service
@@ -93,6 +93,6 @@ SELECT
     bool_or(contact.other_month) AS other_month
 FROM contact
 ANTI JOIN access_window
-    ON access_window.span = 'now'
+    ON access_window.span = 'current'
     AND access_window.UniqServReqID = contact.UniqServReqID
 GROUP BY contact.UniqServReqID, contact.OrgIDProv, contact.ServiceRequestID

@@ -1,14 +1,14 @@
--- The referrals that MHS116 counts in the twelve months to the reporting month ('now') and in the twelve months to the month before it
--- ('before'), each described by the record of its first contact in those months; the last month with a contact says when it will leave.
+-- The referrals that MHS116 counts in the twelve months to the reporting month ('current') and in the twelve months to the month before it
+-- ('previous'), each described by the record of its first contact in those months; the last month with a contact says when it will leave.
 -- Grain: one row per window and referral. Keys: span, UniqServReqID.
 WITH month AS (
-    SELECT *, 'now' AS span
+    SELECT *, 'current' AS span
     FROM access_month
     WHERE UniqMonthID BETWEEN getvariable('window_first_month') AND getvariable('window_last_month')
 
     UNION ALL
 
-    SELECT *, 'before' AS span
+    SELECT *, 'previous' AS span
     FROM access_month
     WHERE UniqMonthID BETWEEN getvariable('window_first_month') - 1 AND getvariable('window_last_month') - 1
 )

@@ -1,5 +1,5 @@
--- Months in which a referral had direct contacts as the dashboard reads them, each contact once: the dashboard counts a contact again for each sub-ICB
--- of the person, and looks for a first contact per person and referral; here it is the referral that counts.
+-- Months in which a referral had direct contacts as the dashboard reads them, each contact once: the dashboard counts a contact again for each
+-- sub-ICB of the person, and looks for a first contact per person and referral; here it is the referral that counts.
 -- Grain: one row per referral and month with a direct contact. Keys: UniqServReqID, UniqMonthID.
 SELECT
     UniqServReqID,

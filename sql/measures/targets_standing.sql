@@ -11,7 +11,7 @@ WITH rolling AS (
     INNER JOIN patient_level
         ON patient_level.submission = access_window.submission
         AND patient_level.patient_row = access_window.patient_row
-    WHERE access_window.span = 'now'
+    WHERE access_window.span = 'current'
 ),
 counted AS (
     SELECT 'referrals rolling' AS basis, UniqServReqID AS unit, last_month, COLUMNS('^by_(provider|sub_icb|icb|region)$') FROM rolling

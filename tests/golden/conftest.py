@@ -108,6 +108,8 @@ class Result:
         self.final = self._file(next(path for path in (out / "publication").glob("*_bbrb.csv") if "RAW" not in path.name))
         with (out / "dashboard.csv").open(encoding="utf-8", newline="") as handle:
             self.dashboard = list(csv.DictReader(handle))
+        #: The long table of every measure, after a full run.
+        self.measures = pq.read_table(out / "measures.parquet").to_pylist() if (out / "measures.parquet").is_file() else []
 
     @staticmethod
     def _file(path: Path) -> dict[tuple[str, str, str], str]:
@@ -152,8 +154,8 @@ def session(root: Path, period: str, made: Sequence[str], records: Sequence[Path
         held = reference.load(connection, root / "reference")
         reference.load_groups(connection)
         registry.as_tables(connection, held)
-        targets.load(connection, root / "reference", {item.id: item.basis for item in registry.load().measures if item.basis})
         computation._load_records(connection, records)
+        targets.load(connection, root / "reference", {item.id: item.basis for item in registry.load().measures if item.basis})
         computation._load_submissions(connection, folders.discover(root / "submissions", last=period))
         steps.declare(connection, declared)
         steps.run(connection, made, declared, views=computation.VIEWS)

@@ -147,6 +147,9 @@ def test_a_wrong_row_is_one_line(tmp_path: Path, text: str, says: str) -> None:
 def test_the_sites_target_replaces_the_one_that_ships(tmp_path: Path) -> None:
     (tmp_path / "targets.csv").write_text(HEADER + "ACC02,england,,2024-03-31,people rolling,60000,Board,yes,Board\n", encoding="utf-8")
     with duck.session() as connection:
-        targets.load(connection, tmp_path, {"ACC02": "people rolling"})
+        connection.execute('CREATE TABLE "ips_target as recorded" (measure VARCHAR, basis VARCHAR)')
+        connection.execute("INSERT INTO \"ips_target as recorded\" VALUES ('ACC01', 'people rolling'), ('of their own', 'people rolling')")
+        held = targets.load(connection, tmp_path, {"ACC01": "referrals rolling", "ACC02": "people rolling"})
         rows = connection.execute("SELECT value, source FROM target_given WHERE period_end = DATE '2024-03-31'").fetchall()
     assert rows == [(60_000, "Board")]
+    assert held == {"target_people_rolling", "target_people_for_referrals"}
