@@ -9,10 +9,13 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX :=
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test check venv bench mutation ui lock generated clean
+.PHONY: demo examples test check venv bench mutation ui lock generated clean
 
 demo: venv          ## the whole pipeline on made-up trusts, run by Airflow; results in demo-output/
 	@$(BIN)/ips demo --airflow --out demo-output
+
+examples: venv      ## the five worked sites of examples/, one after the other; says so if a README.md no longer shows their figures
+	@for name in $$($(BIN)/ips examples list --names); do $(BIN)/ips examples run $$name --out demo-output/examples/$$name --readme check || exit; done
 
 test: venv check    ## every check and every test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile

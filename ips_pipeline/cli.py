@@ -322,6 +322,43 @@ def explain_reject(folder: Path, table: str, row: int, reference: Path, provider
 
 
 @ips.group()
+def examples() -> None:
+    """Worked sites on made-up data: a borough trust, a county service, a trial, an integrated care system, a country."""
+
+
+@examples.command("list")
+@click.option("--names", is_flag=True, help="Only the names.")
+def examples_list(names: bool) -> None:
+    """Every example and the question it answers."""
+    from ips_pipeline import worked_sites
+
+    for name in worked_sites.names():
+        click.echo(name if names else f"{name:<24} {worked_sites.load(name).question}")
+
+
+@examples.command("run")
+@click.argument("name")
+@click.option("--out", type=FOLDER, help="Where its site and releases go.  [default: demo-output/examples/NAME]")
+@click.option("--readme", type=click.Choice(["check", "write"]), help="Compare the figures with those in its README.md, or write them there.")
+def examples_run(name: str, out: Path | None, readme: str | None) -> None:
+    """Run an example from its systems to its releases, and show its figures. Exact figures may be shown because the people are made up."""
+    from ips_pipeline import worked_sites
+
+    worked = worked_sites.load(name)
+    screen = Screen(sys.stdout)
+    outcome = worked_sites.run(worked, (out or Path("demo-output") / "examples" / name).resolve(), screen.now)
+    screen.say(f"{worked.question}\n\n{worked_sites.table(outcome.lines)}\n")
+    for rejection in outcome.rejected:
+        screen.say(rejection["message"])
+    for period in worked.periods:
+        screen.say(f"The release, to open: {_shown(outcome.site.releases(period))}/{outcome.releases[period]}/index.html")
+    if readme == "write":
+        worked_sites.rewrite(worked, outcome.lines)
+    elif readme == "check" and worked_sites.shown(worked) != worked_sites.table(outcome.lines):
+        raise UsageError(f"{worked.folder / 'README.md'} shows other figures than the run gave; renew them with --readme write")
+
+
+@ips.group()
 def records() -> None:
     """Local IPS records: what a service keeps beside the MHSDS (episodes, jobs, employer contacts, staff, funding)."""
 
