@@ -90,16 +90,16 @@ class _Service:
                 seen.setdefault(contact["ServiceRequestID"], []).append(contact["CareContDate"])
         taken: set[str] = set()
         for referral in self.held.records["referrals"]:
+            # Of one person a trial has one episode; elsewhere a referral that was entered twice is one.
             reference = referral["ServiceRequestID"]
+            once = referral["LocalPatientID"] if self.trial else reference
             team = next(
                 (name for name in (referral["CareProfTeamLocalID"], second.get(reference, {}).get("OtherCareProfTeamLocalID")) if name in self.teams),
                 None,
             )
-            known = (
-                (team is not None or self.trial) and reference not in taken and referral["deleted"] == "0" and referral["ReferRejectionDate"] is None
-            )
+            known = (team is not None or self.trial) and once not in taken and referral["deleted"] == "0" and referral["ReferRejectionDate"] is None
             if known and self.rng.random() < self.about.content["services"]["known_to_service"]:
-                taken.add(reference)
+                taken.add(once)
                 person = people[referral["LocalPatientID"]]
                 self._episode(referral, person, homes.get(referral["LocalPatientID"]), team, sorted(seen.get(reference, ())))
         self._funding()
