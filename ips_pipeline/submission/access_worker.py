@@ -95,7 +95,7 @@ def _template(job: Job, jpype: Any, place: dict[str, Any]) -> dict[str, Any]:
     """Make a new database with the tables of the job: name -> [[column, type, length], …]."""
     jackcess = jpype.JPackage("com").healthmarketscience.jackcess
     kinds = jackcess.DataType
-    database = jackcess.DatabaseBuilder.create(jackcess.Database.FileFormat.V2010, jpype.java.io.File(job["file"]))
+    database = jackcess.DatabaseBuilder.create(jackcess.Database.FileFormat.V2007, jpype.java.io.File(job["file"]))
     try:
         for name, columns in job["tables"].items():
             place["table"] = name
