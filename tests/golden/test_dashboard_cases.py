@@ -31,8 +31,41 @@ def expected(case: Mapping[str, Any]) -> dict[str, int]:
     return {name: amount for name, amount in {**dict.fromkeys(ORDINARY, 1), **case["expect"]}.items() if amount}
 
 
+LEVELS = {
+    "provider_name": None,
+    "sub_icb": "BBB",
+    "sub_icb_name": "SUB ICB BBB",
+    "icb": "Q1",
+    "icb_name": "ICB",
+    "region": "Y1",
+    "region_name": "REGION",
+    "source": "Primary Health Care",
+    "age": "26to35",
+    "ethnicity": "White British",
+    "gender": "Male",
+    "deprivation": "Quintile 1",
+    "FinancialYear": "2026/27",
+}
+
+
+def levels(case: Mapping[str, Any]) -> dict[str, Any]:
+    """The levels that a row of the case has; what a case says is missing by its expectation is missing here too."""
+    missing = {
+        column: "Missing/Invalid"
+        for column, name in (
+            ("source", "SourceCat"),
+            ("age", "AgeCat"),
+            ("ethnicity", "EthnicityCat"),
+            ("gender", "GenderCat"),
+            ("deprivation", "DeprivationQuintile"),
+        )
+        if case["expect"] and f"{name}Missing" in case["expect"]
+    }
+    return {**LEVELS, **missing, **case.get("levels", {})}
+
+
 def provider(case: Mapping[str, Any]) -> str:
-    return f"K{case['case']}"
+    return str(case.get("provider", f"K{case['case']}"))
 
 
 @cache
@@ -48,7 +81,7 @@ def stories() -> Any:
 
 def add_case(world: Any, case: Mapping[str, Any]) -> None:
     """Tell a case to the world, at a provider of its own."""
-    story = stories().Story(world, provider(case), f"P{case['case']}")
+    story = stories().Story(world, provider(case), case.get("patient", f"P{case['case']}"))
     for month in case.get("months", [{}]):
         story.month(**{"month": MONTH, **month})
 
@@ -72,3 +105,14 @@ def test_case(case: dict[str, Any], result: Any) -> None:
     }
     shown = set(numerators.values())
     assert found == {name: amount for name, amount in expected(case).items() if name in shown}
+
+
+def test_levels(result: Any) -> None:
+    """What places a row, of every case that is one row."""
+    rows = [row for row in result.dashboard if row["MeasureName"] == "OpenReferrals"]
+    seen = {(row["ReportingPeriodEnd"][:7], row["Breakdown"], row["Level"]) for row in rows}
+    for case in CASES:
+        if case["expect"] is not False:
+            month = case.get("at", MONTH)
+            for breakdown, column in (("SubICB", "sub_icb"), ("ICB", "icb"), ("Age", "age"), ("Gender", "gender"), ("Source", "source")):
+                assert (month, breakdown, levels(case)[column]) in seen, case["case"]

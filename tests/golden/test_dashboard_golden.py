@@ -47,7 +47,7 @@ class Story:
             self.add(month, "MHS102OtherServiceType", {"ServiceRequestID": self.referral, "OtherCareProfTeamLocalID": team})
         for number, contact in enumerate(told.get("contacts", [])):
             day, mechanism, procedure = (*contact, None, None)[:3]
-            identity = f"{self.referral}-{month}-{number}"
+            identity = f"{self.referral}-{month}-{0 if told.get('same_contact') else number}"
             row = {
                 "CareContactID": identity,
                 "ServiceRequestID": self.referral,

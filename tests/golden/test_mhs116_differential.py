@@ -171,7 +171,8 @@ person_month = st.fixed_dictionaries(
             st.fixed_dictionaries(
                 {
                     "number": st.integers(0, 1),
-                    "received": st.sampled_from([None, "2015-12-31", "2016-01-01", "2025-07-01"]),
+                    "received": st.sampled_from([None, "2015-12-31", "2016-01-01", "2025-07-01", "2026-07-01", "2026-08-31"]),
+                    "discharged": st.sampled_from([None, None, "2026-02-15", "2026-08-31", "2026-09-01"]),
                     "team": st.sampled_from([None, "IPS", "CMHT", "GONE"]),
                     "other": st.sampled_from([None, None, "IPS2", "CMHT"]),
                     "contacts": st.lists(
@@ -219,6 +220,7 @@ def build(world: Any, months: list[dict[str, Any]]) -> None:
                 "ServiceRequestID": request,
                 "LocalPatientID": patient,
                 "ReferralRequestReceivedDate": referral["received"],
+                "ServDischDate": referral.get("discharged"),
                 "CareProfTeamLocalID": referral["team"],
             }
             world.add(provider, month, "MHS101Referral", row)
@@ -317,6 +319,16 @@ def test_the_names_of_patients_and_records_do_not_matter(usual: Any, publish: Ca
             tables[table] = [{name: f"x-{value}" if value and name in local else value for name, value in row.items()} for row in rows]
     result = publish(world, tmp_path)
     assert (result.raw, result.final, result.dashboard) == (usual.raw, usual.final, usual.dashboard)
+
+
+def test_what_is_sent_twice_counts_once(usual: Any, publish: Callable[..., Any], world: Any, tmp_path: Path) -> None:
+    """Teams, registrations, contacts and activities in every file twice: MHS116 takes no notice. Accepted files hold no such rows."""
+    build(world, crowd(7))
+    for tables in world.rows.values():
+        for table in ("MHS201CareContact", "MHS202CareActivity", "MHS902ServiceTeamDetails", "MHS002GP"):
+            tables[table] = tables[table] * 2
+    result = publish(world, tmp_path)
+    assert (result.raw, result.final) == (usual.raw, usual.final)
 
 
 def test_the_year_does_not_matter(usual: Any, publish: Callable[..., Any], world: Any, tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ def add_row(world: Any, case: str, row: dict[str, Any]) -> None:
     patient, referral = row.get("patient", f"P{case}"), row.get("referral", f"R{case}")
     # Files of RBB are made later than those of the others, so its records have the higher numbers.
     world.submission(provider, month, "12:00:00" if provider == "RBB" else "10:00:00")
+    if "describes" in row:
+        world.add(provider, month, "MHS902ServiceTeamDetails", {"CareProfTeamLocalID": row["describes"], "ServTeamTypeMH": row.get("kind", "D05")})
     person = {
         "LocalPatientID": patient,
         "NHSNumber": value("nhs_number", ""),
@@ -100,8 +102,10 @@ def differences(case: dict[str, Any], evidence: Mapping[str, Mapping[str, Any]])
     provider = case.get("rows", [{}])[0].get("provider", "RAA")
     row = evidence.get(f"{provider}R{case['case']}")
     if case["expect"] == "no":
-        found = {"reason": row["reason"] if row else None, "counted": bool(row and row["counted"])}
-        wanted: dict[str, Any] = {"reason": case.get("reason"), "counted": False}
+        found = {"reason": row["reason"], "counted": row["counted"], "contacts": row["contacts"]} if row else {}
+        wanted: dict[str, Any] = {"reason": case["reason"], "counted": False, "contacts": 0} if "reason" in case else {}
+        if not wanted and row:
+            return dict(row)
     else:
         wanted = {**COUNTED, **{name: None if value in NOTHING else value for name, value in case["expect"].items()}, "counted": "True"}
         found = {name: _told(row[name]) for name in wanted} if row else {}
