@@ -1,11 +1,11 @@
 -- What MHSDS holds, in the twelve months, about the referrals that one of the three access counts leaves out: enough to say why.
 -- Grain: one row per referral that MHSDS holds in any month. Keys: UniqServReqID.
 WITH wanted AS (
-    SELECT UniqServReqID FROM mhs116 WHERE NOT counted
+    SELECT OrgIDProv, substr(UniqServReqID, length(OrgIDProv) + 1) AS ServiceRequestID FROM mhs116 WHERE NOT counted
     UNION
-    SELECT UniqServReqID FROM access_local WHERE UniqServReqID IS NOT NULL
+    SELECT OrgIDProv, substr(UniqServReqID, length(OrgIDProv) + 1) AS ServiceRequestID FROM access_local WHERE UniqServReqID IS NOT NULL
     UNION
-    SELECT UniqServReqID FROM access_sign
+    SELECT OrgIDProv, ServiceRequestID FROM access_sign
 ),
 request AS (
     SELECT
@@ -18,9 +18,10 @@ request AS (
         TRY_CAST(referral.ServDischDate AS DATE) AS discharged
     FROM MHS101Referral AS referral
     INNER JOIN submission ON submission.submission = referral.submission
-    WHERE
-        submission.UniqMonthID <= getvariable('window_last_month')
-        AND submission.OrgIDProv || referral.ServiceRequestID IN (SELECT UniqServReqID FROM wanted)
+    INNER JOIN wanted
+        ON wanted.OrgIDProv = submission.OrgIDProv
+        AND wanted.ServiceRequestID = referral.ServiceRequestID
+    WHERE submission.UniqMonthID <= getvariable('window_last_month')
 ),
 contact AS (
     SELECT
