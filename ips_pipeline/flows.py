@@ -70,7 +70,7 @@ def validate(site: Site, provider: str, period: str) -> dict[str, Any]:
     are kept, and an earlier accepted return of the month stays in force, as at the portal. Local IPS records of the provider, where the
     site names them, are taken after that.
     """
-    (judged,) = _judge(site, provider, [period])
+    (judged,) = _judge(site, [(provider, period)])
     if message := _refusal(site, provider, period, judged):
         raise SubmissionRejected(message)
     outcome = _accept(site, provider, period, judged)
@@ -128,12 +128,17 @@ def take_records(site: Site, provider: str, period: str) -> dict[str, Any] | Non
     }
 
 
-def _judge(site: Site, provider: str, periods: Sequence[str]) -> list[stages.Stage]:
-    """The findings of landed months, each a stage; those not at hand are judged together, since most of the cost is by the call."""
-    named: list[tuple[str, stages.Stage, dict[str, Any]]] = []
-    before, local = _landed(site, provider), local_checks.read(site.local_checks)
-    planned: dict[str, str] = {}
-    for period in periods:
+def _judge(site: Site, wanted: Sequence[tuple[str, str]]) -> list[stages.Stage]:
+    """The findings of landed provider-months, each a stage; those not at hand are judged together, since most of the cost is by the call.
+
+    A provider's months come in their order.
+    """
+    named: list[tuple[tuple[str, str], stages.Stage, dict[str, Any]]] = []
+    local = local_checks.read(site.local_checks)
+    landed_before = {provider: _landed(site, provider) for provider in dict.fromkeys(provider for provider, _ in wanted)}
+    planned: dict[tuple[str, str], str] = {}
+    for provider, period in wanted:
+        before = landed_before[provider]
         landed = stages.current(site.landing(provider, period))
         if landed is None:
             raise InputError(f"Nothing has been extracted for {provider} {period}; run the extract of that month first")
@@ -155,65 +160,65 @@ def _judge(site: Site, provider: str, periods: Sequence[str]) -> list[stages.Sta
             "months": {
                 month: identity
                 for month in _months_before(period, _MONTHS_SHOWN)
-                if (identity := planned.get(month) or _in_force(site.findings(provider, month)))
+                if (identity := planned.get((provider, month)) or _in_force(site.findings(provider, month)))
             },
         }
-        planned[period] = stages.identity_of(inputs)
-        named.append((period, landed, inputs))
-    new = [(period, landed) for period, landed, inputs in named if not stages.held(site.findings(provider, period), stages.identity_of(inputs))]
+        planned[provider, period] = stages.identity_of(inputs)
+        named.append(((provider, period), landed, inputs))
+    new = [(key, landed) for key, landed, inputs in named if not stages.held(site.findings(*key), stages.identity_of(inputs))]
     with TemporaryDirectory(prefix="judge-", dir=site.temporary) as work:
-        outs = {period: Path(work) / period for period, _ in new}
+        outs = {key: Path(work) / "-".join(key) for key, _ in new}
         verdicts = validation.validate(
             [landed.path for _, landed in new],
             site.reference,
             list(outs.values()),
-            [login(provider, site.provider(provider).submitter, period, None) for period, _ in new],
+            [login(provider, site.provider(provider).submitter, period, None) for (provider, period), _ in new],
             edition=validation.edition_of(site.options.edition),
             accepted=True,
             gate=True,
-            history={(provider, month): stage.path for month, stage in before.items()},
+            history={(provider, month): stage.path for provider, before in landed_before.items() for month, stage in before.items()},
             local=local,
             temporary=site.temporary,
             memory_limit=site.options.memory_limit,
         )
-        facts = {period: verdict.facts() for (period, _), verdict in zip(new, verdicts, strict=True)}
-        about = {period: inputs for period, _, inputs in named}
+        facts = {key: verdict.facts() for (key, _), verdict in zip(new, verdicts, strict=True)}
+        about = {key: inputs for key, _, inputs in named}
         checked = [
             Checked(
                 verdict.out,
                 verdict.folder,
                 provider,
                 period,
-                previous=site.findings(provider, period) / last if (last := about[period]["previous"]) else None,
+                previous=site.findings(provider, period) / last if (last := about[provider, period]["previous"]) else None,
                 months=[
                     _outcome(
                         provider,
                         month,
                         site.options.edition,
-                        facts.get(month) or stages.opened(site.findings(provider, month), identity).manifest["facts"],
+                        facts.get((provider, month)) or stages.opened(site.findings(provider, month), identity).manifest["facts"],
                     )
-                    for month, identity in about[period]["months"].items()
+                    for month, identity in about[provider, period]["months"].items()
                 ],
                 worklist=True,
             )
-            for (period, _), verdict in zip(new, verdicts, strict=True)
+            for ((provider, period), _), verdict in zip(new, verdicts, strict=True)
         ]
         _write_reports(checked, verdicts, site.options.edition, local, temporary=site.temporary)
 
-        def take(period: str, folder: Path) -> Mapping[str, Any]:
-            for path in sorted(outs[period].iterdir()):
+        def take(key: tuple[str, str], folder: Path) -> Mapping[str, Any]:
+            for path in sorted(outs[key].iterdir()):
                 shutil.move(path, folder / path.name)
-            return facts[period]
+            return facts[key]
 
         return [
             stages.write(
-                site.findings(provider, period),
-                partial(take, period),
+                site.findings(*key),
+                partial(take, key),
                 staging=site.staging,
                 identity=stages.identity_of(inputs),
                 inputs=inputs,
             )
-            for period, _, inputs in named
+            for key, _, inputs in named
         ]
 
 
@@ -372,28 +377,40 @@ def measure(site: Site, period: str) -> dict[str, Any]:
 
 
 def run(
-    site: Site, period: str, providers: Sequence[str] | None = None, *, since: str | None = None, progress: Progress = lambda line: None
+    site: Site,
+    period: str,
+    providers: Sequence[str] | None = None,
+    *,
+    since: str | None = None,
+    together: int = 1,
+    progress: Progress = lambda line: None,
 ) -> Summary:
     """Extract and validate each provider of the site (or those named), for the period or every month ``since`` then; measure the period.
 
-    A submission that is rejected as a file is kept in the summary and does not stop the others; an error of any other kind does.
+    So many providers are validated ``together``: quicker where they are small, but an error keeps back all of them. A submission that is
+    rejected as a file is kept in the summary and does not stop the others; an error of any other kind does.
     """
     summary = Summary()
     months = months_between(since or period, period)
-    for provider in [site.provider(code).code for code in providers] if providers else [provider.code for provider in site.providers]:
-        for month in months:
-            progress(f"{provider}  {month}  extracting")
-            extract(site, provider, month)
-        progress(f"{provider}  validating {months[0]} to {period}" if len(months) > 1 else f"{provider}  validating {period}")
-        for month, judged in zip(months, _judge(site, provider, months), strict=True):
+    codes = [site.provider(code).code for code in providers] if providers else [provider.code for provider in site.providers]
+    for first in range(0, len(codes), together):
+        group = codes[first : first + together]
+        for provider in group:
+            for month in months:
+                progress(f"{provider}  {month}  extracting")
+                extract(site, provider, month)
+        progress(f"{', '.join(group)}  validating {months[0]} to {period}" if len(months) > 1 else f"{', '.join(group)}  validating {period}")
+        wanted = [(provider, month) for provider in group for month in months]
+        for (provider, month), judged in zip(wanted, _judge(site, wanted), strict=True):
             if message := _refusal(site, provider, month, judged):
                 summary.rejected.append({"provider": provider, "period": month, "message": message})
             else:
                 summary.outcomes.append(_accept(site, provider, month, judged))
-        if site.provider(provider).ips_records is not None:
-            progress(f"{provider}  local IPS records")
-            taken = take_records(site, provider, period)
-            summary.records += [taken] if taken else []
+        for provider in group:
+            if site.provider(provider).ips_records is not None:
+                progress(f"{provider}  local IPS records")
+                taken = take_records(site, provider, period)
+                summary.records += [taken] if taken else []
     progress(f"England  measuring {period}")
     summary.release = measure(site, period)
     return summary

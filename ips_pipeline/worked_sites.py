@@ -26,6 +26,8 @@ from ips_pipeline.settings import Site, near
 from ips_pipeline.sources import madeup
 
 _BEGIN, _END = "<!-- figures: written by the run -->", "<!-- end of figures -->"
+#: Providers of an example validated in one go; they are small.
+_TOGETHER = 10
 _HEADINGS = ("Measure", "Twelve months to", "Level", "Exact", "As released")
 
 
@@ -93,7 +95,7 @@ def run(worked: Worked, folder: Path, progress: flows.Progress = lambda line: No
     site = make(worked, folder)
     since, rejected, releases = worked.data["first_month"], [], {}
     for period in worked.periods:
-        summary = flows.run(site, period, since=since, progress=progress)
+        summary = flows.run(site, period, since=since, together=_TOGETHER, progress=progress)
         rejected += summary.rejected
         releases[period] = summary.release["release"]
         since = _following(period)

@@ -65,7 +65,7 @@ def test_months_judged_in_one_go_have_the_same_findings_as_month_by_month(site: 
     together = site.model_copy(update={"data": tmp_path / "data"})
     for month in (FIRST, SECOND):
         flows.extract(together, PROVIDER, month)
-    flows._judge(together, PROVIDER, [FIRST, SECOND])
+    flows._judge(together, [(PROVIDER, FIRST), (PROVIDER, SECOND)])
     flows.validate(site, PROVIDER, SECOND)
     for month in (FIRST, SECOND):
         assert findings(together, month).identity == findings(site, month).identity
