@@ -263,13 +263,15 @@ class _Writer:
         rng, rare = self.rng, self.rng.random()
         born = self._day(date(1958, 1, 1), date(2008, 12, 31))
         nhs: str | None = self._next_nhs()
+        twin: Record | None = None
         if before and self._chance(self.about.content["shared_people"] / 1000):
             known = rng.choice([record for record in before.records["people"] if record["NHSNumber"] and record["PersonBirthDate"]])
             held = {record["NHSNumber"] for record in self.records["people"]} | set(Canary.of(self.number - 1).values)
             if known["NHSNumber"] not in held:
                 nhs, born = known["NHSNumber"], date.fromisoformat(known["PersonBirthDate"])
+                twin = known if self.about.content["shared_alike"] else None
         if rare < 0.02:
-            nhs = None
+            nhs, twin = None, None
         gender = self._pick("Gender")
         home = rng.choice(self.trust.homes)
         opening = self._opening(home)
@@ -290,6 +292,12 @@ class _Writer:
         }
         self.records["people"].append(person)
         self._homes(local, home, opening, rare)
+        if before and twin:
+            person |= {name: twin[name] for name in ("NHSNumberStatus", "Gender", "GenderIDCode", "EthnicCategory")} | {"NHSNumber": nhs}
+            own = [
+                {**address, "LocalPatientID": local} for address in before.records["addresses"] if address["LocalPatientID"] == twin["LocalPatientID"]
+            ]
+            self.records["addresses"] = [address for address in self.records["addresses"] if address["LocalPatientID"] != local] + own
         self._practices(local, home, born, rare)
         if self._chance(0.6):
             self.records["accommodation"].append(
