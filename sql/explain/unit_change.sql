@@ -7,7 +7,7 @@ WITH was AS (
         CASE WHEN months IN (1, 3, 12, 24, 36) THEN months ELSE 0 END AS span
     FROM (SELECT *, date_diff('month', period_start, period_end) + 1 AS months FROM explained_was) AS explained_was
 ),
-now AS (
+later AS (
     SELECT
         explained_now.*,
         CASE WHEN months IN (1, 3, 12, 24, 36) THEN months ELSE 0 END AS span
@@ -15,27 +15,27 @@ now AS (
 ),
 both_sides AS (
     SELECT
-        coalesce(now.measure_id, was.measure_id) AS measure_id,
-        coalesce(now.unit, was.unit) AS unit,
-        coalesce(now.months, was.months) AS months,
-        list_sort(list_distinct(coalesce(was.providers, []) || coalesce(now.providers, []))) AS providers,
+        coalesce(later.measure_id, was.measure_id) AS measure_id,
+        coalesce(later.unit, was.unit) AS unit,
+        coalesce(later.months, was.months) AS months,
+        list_sort(list_distinct(coalesce(was.providers, []) || coalesce(later.providers, []))) AS providers,
         was.UniqMonthID AS was_month,
-        now.UniqMonthID AS now_month,
+        later.UniqMonthID AS now_month,
         coalesce(was.verdict = 'counted', false) AS was_counted,
-        coalesce(now.verdict = 'counted', false) AS now_counted,
+        coalesce(later.verdict = 'counted', false) AS now_counted,
         CASE WHEN was.verdict = 'counted' THEN was.numerator ELSE 0 END AS was_amount,
-        CASE WHEN now.verdict = 'counted' THEN now.numerator ELSE 0 END AS now_amount,
+        CASE WHEN later.verdict = 'counted' THEN later.numerator ELSE 0 END AS now_amount,
         coalesce(was.denominator, 0) AS was_denominator,
-        coalesce(now.denominator, 0) AS now_denominator,
+        coalesce(later.denominator, 0) AS now_denominator,
         was.reason AS was_reason,
-        now.reason AS now_reason,
+        later.reason AS now_reason,
         was.levels AS was_levels,
-        now.levels AS now_levels
+        later.levels AS now_levels
     FROM was
-    FULL JOIN now
-        ON now.measure_id = was.measure_id
-        AND now.unit = was.unit
-        AND now.span = was.span
+    FULL JOIN later
+        ON later.measure_id = was.measure_id
+        AND later.unit = was.unit
+        AND later.span = was.span
 ),
 changed AS (
     SELECT
@@ -75,7 +75,7 @@ SELECT
         WHEN resubmitted.change IS NOT NULL THEN 'the return of its month was ' || resubmitted.change
         WHEN run_change.period_moved AND changed.deciding_month IS NULL THEN 'the period moved'
         WHEN changed.change = 'entered' AND changed.was_reason IS NOT NULL THEN 'was out: ' || changed.was_reason
-        WHEN changed.change = 'left' AND changed.now_reason IS NOT NULL THEN 'now out: ' || changed.now_reason
+        WHEN changed.change = 'left' AND changed.now_reason IS NOT NULL THEN 'later out: ' || changed.now_reason
         WHEN run_change.period_moved THEN 'the period moved'
         WHEN run_change.reference_changed AND run_change.code_changed THEN 'the reference data and the definitions changed'
         WHEN run_change.reference_changed THEN 'the reference data changed'

@@ -11,7 +11,7 @@ WITH was AS (
     FROM value_was
     CROSS JOIN run_change
 ),
-now AS (
+later AS (
     SELECT
         value_now.*,
         CASE
@@ -22,29 +22,29 @@ now AS (
     CROSS JOIN run_change
 )
 SELECT
-    coalesce(now.family, was.family) AS family,
-    coalesce(now.measure_id, was.measure_id) AS measure_id,
-    coalesce(now.period, was.period) AS period,
-    coalesce(now.breakdown, was.breakdown) AS breakdown,
-    coalesce(now.level, was.level) AS level,
-    coalesce(now.level_name, was.level_name) AS level_name,
+    coalesce(later.family, was.family) AS family,
+    coalesce(later.measure_id, was.measure_id) AS measure_id,
+    coalesce(later.period, was.period) AS period,
+    coalesce(later.breakdown, was.breakdown) AS breakdown,
+    coalesce(later.level, was.level) AS level,
+    coalesce(later.level_name, was.level_name) AS level_name,
     was.numerator AS was_numerator,
-    now.numerator AS now_numerator,
+    later.numerator AS now_numerator,
     was.denominator AS was_denominator,
-    now.denominator AS now_denominator,
+    later.denominator AS now_denominator,
     was.value AS was_value,
-    now.value AS now_value,
+    later.value AS now_value,
     was.definition_version AS was_version,
-    now.definition_version AS now_version
+    later.definition_version AS now_version
 FROM was
-FULL JOIN now
-    ON now.measure_id = was.measure_id
-    AND now.period = was.period
-    AND now.breakdown = was.breakdown
-    AND now.level = was.level
-    AND coalesce(now.level_name, '') = coalesce(was.level_name, '')
+FULL JOIN later
+    ON later.measure_id = was.measure_id
+    AND later.period = was.period
+    AND later.breakdown = was.breakdown
+    AND later.level = was.level
+    AND coalesce(later.level_name, '') = coalesce(was.level_name, '')
 WHERE
-    was.numerator IS DISTINCT FROM now.numerator
-    OR was.denominator IS DISTINCT FROM now.denominator
-    OR was.value IS DISTINCT FROM now.value
+    was.numerator IS DISTINCT FROM later.numerator
+    OR was.denominator IS DISTINCT FROM later.denominator
+    OR was.value IS DISTINCT FROM later.value
 ORDER BY family, measure_id, period, breakdown, level, level_name
