@@ -75,7 +75,7 @@ SELECT
         WHEN resubmitted.change IS NOT NULL THEN 'the return of its month was ' || resubmitted.change
         WHEN run_change.period_moved AND changed.deciding_month IS NULL THEN 'the period moved'
         WHEN changed.change = 'entered' AND changed.was_reason IS NOT NULL THEN 'was out: ' || changed.was_reason
-        WHEN changed.change = 'left' AND changed.now_reason IS NOT NULL THEN 'later out: ' || changed.now_reason
+        WHEN changed.change = 'left' AND changed.now_reason IS NOT NULL THEN 'now out: ' || changed.now_reason
         WHEN run_change.period_moved THEN 'the period moved'
         WHEN run_change.reference_changed AND run_change.code_changed THEN 'the reference data and the definitions changed'
         WHEN run_change.reference_changed THEN 'the reference data changed'

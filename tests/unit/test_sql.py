@@ -59,7 +59,7 @@ def test_form(path: Path) -> None:
     assert text.startswith("-- ")
     assert re.search(r"^-- Grain: .+ Keys: .+\.$", text, re.MULTILINE), "no line with grain and keys"
     assert ";" not in re.sub(r"'[^']*'", "", body(path)), "more than one statement"
-    assert not re.search(r"\b(now|random|current_date|current_timestamp|today|uuid)\b\s*\(?", body(path)), "not repeatable"
+    assert not re.search(r"\b(now|random|today|uuid|gen_random_uuid)\s*\(|\b(current_date|current_timestamp)\b", body(path)), "not repeatable"
     assert not re.search(r"\{\{|\{%|\$\w", text), "templating"
     assert max(map(len, text.splitlines())) <= 150
 
