@@ -1,6 +1,15 @@
 -- Evidence of access, seen three ways: in the twelve months and in the financial year to date, how the count moves, what local records say, and
 -- where the three disagree; and what looks like IPS but is found by neither route.
 -- Grain: one row per unit, period and combination of levels; a referral or person has rows of several kinds. Keys: unit, period, levels.
+WITH client AS (
+    -- A client is described by the latest of their episodes, so that one person has one age, one ethnic group and one home.
+    SELECT
+        local.Person_ID,
+        COLUMNS('^by_(age_group|working_age|adult|gender|ethnicity|deprivation)$')
+    FROM access_local AS local
+    INNER JOIN ips_episode_level AS level ON level.UniqEpisodeID = local.UniqEpisodeID
+    QUALIFY row_number() OVER (PARTITION BY local.Person_ID ORDER BY local.access_date DESC NULLS LAST, local.UniqEpisodeID) = 1
+)
 SELECT 'access' AS family, * FROM access_rolling
 
 UNION ALL BY NAME
@@ -32,12 +41,14 @@ SELECT
     'client ' || local.Person_ID AS unit,
     getvariable('period_start') AS period_start,
     getvariable('period_end') AS period_end,
-    level.* EXCLUDE (UniqEpisodeID),
+    level.* EXCLUDE (UniqEpisodeID, by_age_group, by_working_age, by_adult, by_gender, by_ethnicity, by_deprivation),
+    client.* EXCLUDE (Person_ID),
     local.reason,
     local.access_date AS first_contact,
     CAST(accessed AS INTEGER) AS n_clients_accessed
 FROM access_local AS local
 INNER JOIN ips_episode_level AS level ON level.UniqEpisodeID = local.UniqEpisodeID
+INNER JOIN client ON client.Person_ID = local.Person_ID
 
 UNION ALL BY NAME
 
@@ -46,12 +57,14 @@ SELECT
     'client ' || local.Person_ID AS unit,
     getvariable('year_start') AS period_start,
     getvariable('period_end') AS period_end,
-    level.* EXCLUDE (UniqEpisodeID),
+    level.* EXCLUDE (UniqEpisodeID, by_age_group, by_working_age, by_adult, by_gender, by_ethnicity, by_deprivation),
+    client.* EXCLUDE (Person_ID),
     local.reason,
     local.access_date AS first_contact,
     CAST(accessed_in_year AS INTEGER) AS n_clients_accessed_in_year
 FROM access_local AS local
 INNER JOIN ips_episode_level AS level ON level.UniqEpisodeID = local.UniqEpisodeID
+INNER JOIN client ON client.Person_ID = local.Person_ID
 
 UNION ALL BY NAME
 

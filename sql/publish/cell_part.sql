@@ -14,7 +14,8 @@ placed AS (
             WHEN breakdown.within = 'by_all' THEN 'All'
             WHEN breakdown.within IN ('by_icb', 'dashboard_icb') THEN coalesce(sub_icb.ICB, cell.level)
             WHEN breakdown.within IN ('by_region', 'dashboard_region') THEN coalesce(icb.Region, cell.level)
-            ELSE split_part(cell.level, '|', 1)
+            -- A team, say, is named after its provider: RXA|T1 or RXA T1.
+            ELSE regexp_extract(cell.level, '^[^| ]+')
         END AS level_above
     FROM counted_cell AS cell
     INNER JOIN breakdown ON breakdown.breakdown = cell.breakdown
