@@ -28,7 +28,7 @@ from ips_pipeline.sources import madeup
 _BEGIN, _END = "<!-- figures: written by the run -->", "<!-- end of figures -->"
 #: Providers of an example validated in one go; they are small.
 _TOGETHER = 10
-_HEADINGS = ("Measure", "Twelve months to", "Level", "Exact", "As released")
+_HEADINGS = ("Measure", "To the end of", "Level", "Exact", "As released")
 
 
 @dataclass(frozen=True, slots=True)
