@@ -164,14 +164,14 @@ def families() -> Mapping[str, Family]:
     return {"published": Family(files, files, lambda connection: _mhs116_fails(connection) or _dashboard_fails(connection))}
 
 
-def score(name: str, family: Family, out: Callable[[str], None], only: str | None = None) -> tuple[int, int]:
+def score(family: Family, out: Callable[[str], None], only: str | None = None) -> tuple[int, int]:
     """Kill what can be killed; gives the numbers of mutants killed and of mutants in all, without the equivalent ones."""
     known = yaml.safe_load(EQUIVALENT.read_text(encoding="utf-8")) if EQUIVALENT.is_file() else {}
     killed = total = 0
     with tempfile.TemporaryDirectory() as folder, duck.session(read=[Path(folder), reference.STANDARD]) as connection:
         declared = _prepare(connection, Path(folder))
         if failing := _run(connection, family, declared, {}):
-            raise SystemExit(f"{name}: the SQL as it is fails case {failing}")
+            raise SystemExit(f"The SQL as it is fails case {failing}")
         for file in [item for item in family.files if only is None or only in item]:
             reasons = {item["change"] + " " + str(item["number"]): item["why"] for item in known.get(file, [])}
             found = mutants(connection, steps.text(file))
@@ -278,6 +278,11 @@ def _difference(plain: str, mutated: str) -> str:
     return f"…{' '.join(mutated[max(0, start - 50) : start + 60].split())}…"
 
 
+def _say(line: str) -> None:
+    """A line at once: a run takes minutes."""
+    print(line, flush=True)
+
+
 def main(arguments: Sequence[str]) -> int:
     """``python -m benchmarks.mutation [FAMILY [PART OF A FILE NAME]]``: the score per file, and the survivors."""
     wanted = families()
@@ -287,7 +292,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     killed = total = 0
     for name in chosen:
-        part = score(name, wanted[name], print, arguments[1] if len(arguments) > 1 else None)
+        part = score(wanted[name], _say, arguments[1] if len(arguments) > 1 else None)
         killed, total = killed + part[0], total + part[1]
     print(f"{killed:,} of {total:,} mutants killed: {100 * killed / max(total, 1):.1f} %")
     return 0

@@ -1,0 +1,71 @@
+"""The mutator itself: the faults it makes are single, different and runnable, and a known fault is noticed by a known case."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks import mutation
+from ips_pipeline.store import duck, steps
+
+SQL = """
+SELECT DISTINCT person, min(day) AS first
+FROM contact
+LEFT JOIN place ON place.person = contact.person
+WHERE attended AND day >= 3 AND NOT refused
+"""
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duck.Connection]:
+    with duck.session() as connection:
+        yield connection
+
+
+def test_each_sort_of_fault_is_made_once(connection: duck.Connection) -> None:
+    changes = [mutant.change for mutant in mutation.mutants(connection, SQL)]
+    assert sorted(changes) == [
+        "3 becomes 2",
+        "3 becomes 4",
+        "DISTINCT is dropped",
+        "LEFT JOIN becomes INNER",
+        "NOT is dropped",
+        "comparison COMPARE_EQUAL becomes COMPARE_NOTEQUAL",
+        "comparison COMPARE_GREATERTHANOREQUALTO becomes COMPARE_GREATERTHAN",
+        "logic CONJUNCTION_AND becomes CONJUNCTION_OR",
+        "min becomes max",
+        "part 1 of CONJUNCTION_AND is dropped",
+        "part 2 of CONJUNCTION_AND is dropped",
+        "part 3 of CONJUNCTION_AND is dropped",
+        "where_clause is dropped",
+    ]
+
+
+def test_mutants_differ_from_the_original_and_from_each_other(connection: duck.Connection) -> None:
+    for step in ("measures/mhs116_contact", "derive/ips_procedure", "measures/dashboard_activity"):
+        texts = [mutant.sql for mutant in mutation.mutants(connection, steps.text(step))]
+        assert len(texts) > 10
+        assert len(set(texts)) == len(texts)
+
+
+def test_a_mutant_runs_with_its_fault(connection: duck.Connection) -> None:
+    connection.execute("CREATE TABLE number AS SELECT unnest([1, 2, 3]) AS n")
+    by_change = {mutant.change: mutant.sql for mutant in mutation.mutants(connection, "SELECT max(n) FROM number WHERE n < 3")}
+    results = {change: connection.execute(sql).fetchall()[0][0] for change, sql in by_change.items()}
+    assert results == {
+        "comparison COMPARE_LESSTHAN becomes COMPARE_LESSTHANOREQUALTO": 3,
+        "max becomes min": 1,
+        "where_clause is dropped": 3,
+        "3 becomes 4": 3,
+        "3 becomes 2": 1,
+    }
+
+
+def test_the_golden_cases_notice_a_fault_and_pass_without_one() -> None:
+    """One file with few mutants, end to end: whether an IPS team is looked for in the right column."""
+    family = mutation.families()["published"]
+    said: list[str] = []
+    killed, total = mutation.score(mutation.Family(["derive/ips_team"], family.steps, family.fails), said.append)
+    assert total >= killed > 0
+    assert said[0].startswith("derive/ips_team ")
