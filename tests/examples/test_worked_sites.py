@@ -21,10 +21,10 @@ from ips_pipeline.store import stages
 MONTHS, PEOPLE = 1, 24
 
 
-def small(name: str, providers: int = 1) -> worked_sites.Worked:
+def small(name: str, providers: int, people: int = PEOPLE) -> worked_sites.Worked:
     """The example with few providers, people and months; the settings are those of the first providers."""
     worked = worked_sites.load(name)
-    trusts = [{**trust, "people": PEOPLE} for trust in worked.data["trusts"][:providers]]
+    trusts = [{**trust, "people": people} for trust in worked.data["trusts"][:providers]]
     data = {**worked.data, "trusts": trusts, "first_month": worked.periods[-1]}
     return dataclasses.replace(worked, data=data, periods=worked.periods[-1:])
 
@@ -64,8 +64,8 @@ def test_an_unknown_example_is_answered_with_the_nearest_name() -> None:
 
 
 def test_a_small_trial_runs_to_a_release_with_both_arms(tmp_path: Path) -> None:
-    worked = of_its_providers(small("regional-trial", providers=2), tmp_path / "settings")
-    worked = dataclasses.replace(worked, data={**worked.data, "openings": {"all": [1, 0]}})
+    worked = of_its_providers(small("regional-trial", providers=2, people=60), tmp_path / "settings")
+    worked = dataclasses.replace(worked, data={**worked.data, "openings": {"all": [1, 0]}, "weights": {"Gender": {"1": 1, "2": 1}}})
     outcome = worked_sites.run(worked, tmp_path / "out" / "site")
     assert outcome.rejected == []
     allocated = {line[2]: int(line[3]) for line in outcome.lines if "TRIAL01" in line[0] and "support" in line[2]}
