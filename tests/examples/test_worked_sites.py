@@ -5,11 +5,12 @@ The figures of the README files are those of the full runs; ``make examples`` co
 
 from __future__ import annotations
 
-import csv
 import dataclasses
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from ips_pipeline import flows, settings, worked_sites
@@ -17,8 +18,8 @@ from ips_pipeline.errors import UsageError
 from ips_pipeline.sources import madeup
 from ips_pipeline.store import stages
 
-#: Months and people of the small versions.
-MONTHS, PEOPLE = 1, 24
+#: People per provider of the small versions.
+PEOPLE = 24
 
 
 def small(name: str, providers: int, people: int = PEOPLE) -> worked_sites.Worked:
@@ -64,35 +65,38 @@ def test_an_unknown_example_is_answered_with_the_nearest_name() -> None:
 
 
 def test_a_small_trial_runs_to_a_release_with_both_arms(tmp_path: Path) -> None:
-    worked = of_its_providers(small("regional-trial", providers=2, people=60), tmp_path / "settings")
-    worked = dataclasses.replace(worked, data={**worked.data, "openings": {"all": [1, 0]}, "weights": {"Gender": {"1": 1, "2": 1}}})
+    worked = of_its_providers(small("regional-trial", providers=2, people=80), tmp_path / "settings")
+    months = {"first_month": worked_sites.load("regional-trial").data["first_month"]}
+    worked = dataclasses.replace(worked, data={**worked.data, **months, "weights": {"Gender": {"1": 1, "2": 1}}})
     outcome = worked_sites.run(worked, tmp_path / "out" / "site")
     assert outcome.rejected == []
     allocated = {line[2]: int(line[3]) for line in outcome.lines if "TRIAL01" in line[0] and "support" in line[2]}
-    assert allocated == arms(outcome.site)
+    assert allocated == arms(outcome.site, worked.periods[-1])
     assert set(allocated) == {"Employment support", "Usual support"}
     assert worked_sites.run(worked, tmp_path / "out" / "site").releases == outcome.releases
-    apart_is_together(outcome.site, worked.periods[-1], tmp_path)
+    apart_is_together(outcome.site, flows.months_between(months["first_month"], worked.periods[-1]), tmp_path)
 
 
-def arms(site: settings.Site) -> dict[str, int]:
-    """How many episodes of each arm the made-up records hold."""
-    found: dict[str, int] = {}
+def arms(site: settings.Site, period: str) -> dict[str, int]:
+    """How many accepted episodes of each arm the services' own records hold."""
+    found: Counter[str] = Counter()
     for provider in site.providers:
-        assert provider.ips_records is not None
-        with (provider.ips_records / "ips_episode.csv").open() as handle:
-            for row in csv.DictReader(handle):
-                found[row["arm"]] = found.get(row["arm"], 0) + 1
-    return found
+        taken = stages.current(site.ips_records(provider.code, period))
+        assert taken is not None
+        (accepted,) = (taken.path / "accepted").rglob("ips_episode.parquet")
+        found.update(pq.read_table(accepted, columns=["arm"])["arm"].to_pylist())
+    return dict(found)
 
 
-def apart_is_together(site: settings.Site, period: str, tmp_path: Path) -> None:
+def apart_is_together(site: settings.Site, months: list[str], tmp_path: Path) -> None:
     """Providers judged in one call give the same bytes as one by one."""
     (tmp_path / "apart").mkdir()
     other = site.model_copy(update={"data": tmp_path / "apart"})
     for provider in site.providers:
-        flows.extract(other, provider.code, period)
-        flows.validate(other, provider.code, period)
+        period = months[-1]
+        for month in months:
+            flows.extract(other, provider.code, month)
+        flows._judge(other, [(provider.code, month) for month in months])
         one, two = (stages.current(held.findings(provider.code, period)) for held in (site, other))
         assert one is not None and two is not None
         assert one.identity == two.identity
