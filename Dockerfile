@@ -15,6 +15,7 @@ COPY pyproject.toml README.md ./
 COPY ips_pipeline ./ips_pipeline
 COPY sql ./sql
 COPY expectations ./expectations
+COPY examples ./examples
 COPY dags ./dags
 RUN python -m pip install --no-cache-dir --no-deps --no-build-isolation --editable . \
  && python -m compileall -q ips_pipeline dags
