@@ -40,6 +40,8 @@ class World:
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+        #: Providers and months whose file is written without a header.
+        self.headerless: set[tuple[str, str]] = set()
 
     def submission(self, provider: str, month: str, created: str = "10:00:00") -> None:
         """Make sure the provider submits that month."""
@@ -59,6 +61,8 @@ class World:
         """Write the submissions as CSV, and the reference folder."""
         for (provider, month), tables in self.rows.items():
             for table, rows in tables.items():
+                if table == "MHS000Header" and (provider, month) in self.headerless:
+                    continue
                 _write(root / "submissions" / provider / month / f"{table}.csv", list(dict.fromkeys(name for row in rows for name in row)), rows)
         write_reference(root / "reference")
 

@@ -37,6 +37,11 @@ def add_row(world: Any, case: str, row: dict[str, Any]) -> None:
     patient, referral = row.get("patient", f"P{case}"), row.get("referral", f"R{case}")
     # Files of RBB are made later than those of the others, so its records have the higher numbers.
     world.submission(provider, month, "12:00:00" if provider == "RBB" else "10:00:00")
+    if "headerless" in row:
+        world.headerless.add((provider, month))
+    if "second_header" in row:
+        header = {"OrgIDProvider": row["second_header"], "ReportingPeriodStartDate": f"{month}-01", "DateTimeDatSetCreate": f"{month}-28T10:00:00"}
+        world.add(provider, month, "MHS000Header", header)
     if "describes" in row:
         world.add(provider, month, "MHS902ServiceTeamDetails", {"CareProfTeamLocalID": row["describes"], "ServTeamTypeMH": row.get("kind", "D05")})
     person = {
