@@ -52,33 +52,45 @@ class Parts:
     share: Flags
 
 
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The cells by number: what they count; whether an ``earlier`` release showed them, by the same rule; whether they are ``unseen``."""
+
+    amount: Numbers
+    earlier: Flags
+    unseen: Flags
+
+
 def apply(connection: Connection, rule: Rule) -> None:
     """Create ``cell_state``: the rows of ``cell`` with their state (zero, suppressed, secondary or rounded), by way of ``cell_part``."""
-    amount = _columns(connection, "SELECT amount FROM cell ORDER BY cell")["amount"].astype(np.int64)
+    described = _columns(connection, "SELECT amount, earlier, unseen FROM cell ORDER BY cell")
+    amount = described["amount"].astype(np.int64)
+    cells = Cells(amount, described["earlier"].astype(np.bool_), described["unseen"].astype(np.bool_))
     held = _columns(connection, "SELECT relation, total, part, share FROM cell_part ORDER BY relation, part")
     relation, total, part = (held[name].astype(np.int64) for name in ("relation", "total", "part"))
     parts = Parts(relation, total, part, held["share"].astype(np.bool_))
-    hidden = hide(amount, parts, rule)
+    hidden = hide(cells, parts, rule)
     state = np.select([amount == 0, (amount > 0) & (amount < rule.smallest), hidden], ["zero", "suppressed", "secondary"], "rounded")
     connection.register("state", pa.table({"cell": np.arange(len(amount)), "state": pa.array(state.tolist(), pa.string())}))
     connection.execute("CREATE TABLE cell_state AS SELECT cell.*, state.state FROM cell INNER JOIN state ON state.cell = cell.cell")
     connection.unregister("state")
 
 
-def hide(amount: Numbers, parts: Parts, rule: Rule) -> Flags:
-    """Which cells are not shown: the small counts, and what would give one of them away. One flag per entry of ``amount``."""
-    world = _World(amount, parts, rule)
+def hide(held: Cells, parts: Parts, rule: Rule) -> Flags:
+    """Which cells are not shown: the small counts, and what would give one of them away. One flag per cell."""
+    world = _World(held, parts, rule)
     while True:
         low, high = world.concluded()
         narrow = world.sensitive & (high - low < _POSSIBLE - 1)
         if not narrow.any() or not world.hide_more(narrow, low, high):
-            return world.hidden[: len(amount)]
+            return world.hidden[: len(held.amount)]
 
 
 class _World:
     """The cells, what is left of a total besides them (which nobody sees), and what holds between them."""
 
-    def __init__(self, amount: Numbers, parts: Parts, rule: Rule) -> None:
+    def __init__(self, held: Cells, parts: Parts, rule: Rule) -> None:
+        amount = held.amount
         cells = len(amount)
         first = np.flatnonzero(np.diff(parts.relation, prepend=-1)) if len(parts.relation) else np.zeros(0, np.int64)
         self.total = parts.total[first]
@@ -96,9 +108,11 @@ class _World:
         sound = ~faulty[self.relation]
         self.relation, self.part = self.relation[sound], self.part[sound]
         small = (self.amount > 0) & (self.amount < rule.smallest)
-        published = np.arange(len(self.amount)) < cells
-        self.sensitive = small & (published | np.concatenate([np.zeros(cells, np.bool_), share[remains]]))
-        self.hidden = small | ~published
+        nowhere = np.ones(len(remains), np.bool_)
+        published = np.concatenate([~held.unseen, ~nowhere])
+        self.settled = np.concatenate([held.earlier | held.unseen, nowhere])
+        self.sensitive = small & np.concatenate([~(held.earlier | held.unseen), share[remains]])
+        self.hidden: Flags = small | ~published
         self.least = np.where(published, 1, 0)
         # The rest of a share is as sensitive as the share, and a share that leaves a small rest is hidden with it.
         beside = self.part[np.isin(self.relation, remains[share[remains] & small[cells:]])]
@@ -161,7 +175,7 @@ class _World:
 
     def _smallest_shown(self, telling: Flags) -> Numbers:
         """Of each of these relations the smallest part that is shown, or its total where there is none."""
-        shown = ~self.hidden & (self.amount > 0)
+        shown = ~self.hidden & ~self.settled & (self.amount > 0)
         entry = np.flatnonzero(telling[self.relation] & shown[self.part])
         entry = entry[np.lexsort((self.part[entry], self.amount[self.part[entry]], self.relation[entry]))]
         relation, first = np.unique(self.relation[entry], return_index=True)

@@ -85,7 +85,10 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """One quantity that two families publish: ``breakdowns`` of the first and what they are called in the second."""
+    """One quantity that two families publish: ``breakdowns`` of the first and what they are called in the second.
+
+    Where the second has it month by month, the months within the period of the first add up to it.
+    """
 
     families: tuple[str, str]
     quantities: tuple[str, str]
@@ -93,14 +96,25 @@ class Twin:
 
 
 @dataclass(frozen=True, slots=True)
+class Balance:
+    """A rolling count and what moves it: with those who entered in the month and those who left it tells last month's count."""
+
+    family: str
+    now: str
+    entered: str
+    left: str
+
+
+@dataclass(frozen=True, slots=True)
 class Registry:
-    """The families with their titles, and all breakdowns, measures, sums and twins, in the order they are written."""
+    """The families with their titles, and all breakdowns, measures, sums, twins and balances, in the order they are written."""
 
     families: Mapping[str, str]
     breakdowns: Mapping[str, Breakdown]
     measures: tuple[Measure, ...]
     sums: tuple[Sum, ...]
     twins: tuple[Twin, ...]
+    balances: tuple[Balance, ...]
 
     def absent(self, measure: Measure, breakdown: str, held: Collection[str]) -> frozenset[str]:
         """The reference files that are missing for a measure by a breakdown; empty when it can be evaluated."""
@@ -118,7 +132,8 @@ def load() -> Registry:
         Sum(family, item["total"], tuple(item["parts"]), item["always"]) for family, described in held.items() for item in described.get("sums", ())
     ]
     twins = [Twin(tuple(item["families"]), tuple(item["quantities"]), item["breakdowns"]) for item in data["twins"]]
-    return Registry(data["families"], breakdowns, tuple(measures), tuple(sums), tuple(twins))
+    balances = [Balance(family, **item) for family, described in held.items() for item in described.get("balances", ())]
+    return Registry(data["families"], breakdowns, tuple(measures), tuple(sums), tuple(twins), tuple(balances))
 
 
 def definitions() -> list[dict[str, Any]]:
@@ -181,7 +196,8 @@ def _breakdowns(listed: Mapping[str, Sequence[str]] | Sequence[str]) -> Mapping[
 def as_tables(connection: Connection, held: Collection[str]) -> None:
     """Create ``breakdown``, ``measure`` and ``measure_breakdown`` (with what can be evaluated from the reference files held).
 
-    Also ``quantity_sum`` and ``quantity_twin`` (what makes up what) and ``measure_exempt`` (which invariants a faulty measure breaks).
+    Also ``quantity_sum``, ``quantity_twin`` and ``quantity_balance`` (what makes up what), and ``measure_exempt`` (which invariants a
+    faulty measure breaks).
     """
     registry = load()
     _create(
@@ -268,6 +284,15 @@ def as_tables(connection: Connection, held: Collection[str]) -> None:
             }
             for item in registry.twins
             for breakdown, other in item.breakdowns.items()
+        ],
+    )
+    _create(
+        connection,
+        "quantity_balance",
+        'family, CAST(number AS INTEGER) AS number, now, entered, "left"',
+        [
+            {"family": item.family, "number": str(number), "now": item.now, "entered": item.entered, "left": item.left}
+            for number, item in enumerate(registry.balances)
         ],
     )
     _create(

@@ -107,9 +107,31 @@ related AS (
         ON other.family = twin.twin_family
         AND other.quantity = twin.twin_quantity
         AND other.breakdown = twin.twin_breakdown
-        AND other.period_start = one.period_start
-        AND other.period_end = one.period_end
-        AND (upper(other.level) IN (upper(one.level), upper(one.level_name)) OR one.breakdown = 'england')
+        AND other.period_start >= one.period_start
+        AND other.period_end <= one.period_end
+        AND (upper(other.level) IN (upper(one.level), upper(one.level_name)) OR one.breakdown IN ('england', 'by_all'))
+
+    UNION ALL
+
+    SELECT pair.kind || balance.number AS kind, whole.cell AS total, part.cell AS part
+    FROM quantity_balance AS balance
+    CROSS JOIN LATERAL (
+        VALUES
+            ('before and entered ', balance.now || ' last month'),
+            ('before and entered ', balance.entered),
+            ('now and left ', balance.now),
+            ('now and left ', balance.left)
+    ) AS pair(kind, quantity)
+    INNER JOIN counted_cell AS whole
+        ON whole.family = balance.family
+        AND whole.quantity = balance.now || ' in either month'
+    INNER JOIN counted_cell AS part
+        ON part.family = balance.family
+        AND part.quantity = pair.quantity
+        AND part.period_start = whole.period_start
+        AND part.period_end = whole.period_end
+        AND part.breakdown = whole.breakdown
+        AND part.level = whole.level
 
     UNION ALL
 
