@@ -111,8 +111,7 @@ def fields_of_breakdown(measure: Measure, breakdown: str) -> Sources:
 
 def elements(sources: Sources) -> list[Source]:
     """The elements of the standard among sources, in the order of the standard."""
-    order = [(table.name, element) for edition in _standards() for table in edition.tables.values() for element in table.elements]
-    return [source for source in order if source in sources]
+    return [source for source in _in_order() if source in sources]
 
 
 def reference_columns(sources: Sources) -> list[Source]:
@@ -134,10 +133,19 @@ def _standards() -> tuple[standard.Standard, ...]:
     return standard.load(), standard.load(standard.LOCAL)
 
 
+@cache
+def _in_order() -> tuple[Source, ...]:
+    return tuple((table.name, element) for edition in _standards() for table in edition.tables.values() for element in table.elements)
+
+
+@cache
+def _told() -> Sources:
+    """What a page names: elements and columns of reference files."""
+    return frozenset(_in_order()) | {(file.table, column) for file in reference.FILES.values() for column in file.columns}
+
+
 def _known(sources: Sources) -> Sources:
-    tables = {name for edition in _standards() for table in edition.tables.values() for name in (table.name,)}
-    tables |= {file.table for file in reference.FILES.values()}
-    return frozenset(source for source in sources if source[0] in tables and source[1] not in ("submission", "row"))
+    return sources & _told()
 
 
 def _union(parts: Iterator[Sources] | Sequence[Sources]) -> Sources:
