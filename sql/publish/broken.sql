@@ -73,15 +73,22 @@ found AS (
 
     UNION ALL
 
+    -- A rate or a mean has no row at a level where there is nothing to divide by, so its levels may hold less than the total.
     SELECT 'exclusive levels add up to their total' AS invariant, measure_id, breakdown
     FROM added
-    WHERE exclusive AND (numerator <> whole_numerator OR kind IN ('proportion', 'mean', 'median') AND denominator <> whole_denominator)
+    WHERE
+        exclusive
+        AND (
+            numerator > whole_numerator
+            OR kind NOT IN ('rate', 'mean') AND numerator < whole_numerator
+            OR kind IN ('proportion', 'mean', 'median') AND denominator <> whole_denominator
+        )
 
     UNION ALL
 
     SELECT 'levels cover their total and none exceeds it' AS invariant, measure_id, breakdown
     FROM added
-    WHERE NOT exclusive AND (numerator < whole_numerator OR largest > whole_numerator)
+    WHERE NOT exclusive AND (kind NOT IN ('rate', 'mean') AND numerator < whole_numerator OR largest > whole_numerator)
 
     UNION ALL
 

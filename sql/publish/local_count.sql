@@ -1,6 +1,6 @@
 -- What a local release may show of every measure: counts below five hidden, the others to the nearest five, totals and denominators too, and
 -- more hidden where those would give one away. A provider that sent nothing in the period is 'not submitted', which is neither nought nor hidden.
--- A mean shows no numerator, and its value coarsely, where those it is over may be shown; a median is shown where both of its counts are.
+-- A mean shows no numerator, and its value over the rounded number of those it is over, where that may be shown; a median where both counts may.
 -- Grain: one row per measure, period, breakdown, level and level name. Keys: measure_id, period_start, period_end, breakdown, level, level_name.
 WITH period AS (
     SELECT DISTINCT counted.measure_id, measure.denominator, counted.period_start, counted.period_end, measure_breakdown.breakdown
@@ -113,6 +113,10 @@ SELECT
     CASE WHEN disclosure = 'rounded' THEN median END AS median,
     CASE WHEN disclosure = 'rounded' THEN median_lower END AS median_lower,
     CASE WHEN disclosure = 'rounded' THEN median_upper END AS median_upper,
-    CASE WHEN without_numerator AND disclosure = 'rounded' AND denominator > 0 THEN numerator / denominator END AS mean,
+    -- Over those shown, not those there are: what is added up, such as funding, may be known elsewhere and would give the exact number away.
+    CASE
+        WHEN without_numerator AND disclosure = 'rounded' AND denominator > 0
+            THEN numerator / ((denominator + getvariable('rounding_base') // 2) // getvariable('rounding_base') * getvariable('rounding_base'))
+    END AS mean,
     disclosure
 FROM decided
