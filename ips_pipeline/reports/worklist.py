@@ -26,9 +26,9 @@ WORKBOOK = "worklist.xlsx"
 NO_TEAM = "No team"
 
 #: Rows of work on one sheet: fewer than a sheet holds (1,048,576), and more than a team works through.
-SHEET_ROWS = 20_000
+SHEET_ROWS = 2_000
 #: Rows of work in the workbook, so that a flood of findings is written in seconds and opens on an office computer.
-ALL_ROWS = 60_000
+ALL_ROWS = 10_000
 #: Teams with a sheet of their own; the others share one.
 TEAM_SHEETS = 100
 
