@@ -284,7 +284,7 @@ def _golden(name: str) -> ModuleType:
 
 def _difference(plain: str, mutated: str) -> str:
     """The place where two statements part, with some words around it."""
-    start = next((number for number, (left, right) in enumerate(zip(plain, mutated, strict=False)) if left != right), 0)
+    start = next((number for number, (left, right) in enumerate(zip(plain, mutated, strict=False)) if left != right), min(len(plain), len(mutated)))
     return f"…{' '.join(mutated[max(0, start - 50) : start + 60].split())}…"
 
 
