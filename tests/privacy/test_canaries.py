@@ -17,6 +17,7 @@ import pytest
 
 from ips_pipeline import flows, settings
 from ips_pipeline.sources.madeup import canaries, periods
+from ips_pipeline.store import duck
 
 CANARIES = [value.encode() for value in canaries()]
 MONTH = periods()[-3]
@@ -72,13 +73,33 @@ def test_a_run_that_works(site: settings.Site) -> None:
 
 
 def test_a_published_release_holds_no_planted_value_even_in_parquet(site: settings.Site) -> None:
-    from ips_pipeline.store import duck
-
     release = flows.release(site, MONTH).path
     with duck.session(read=[release]) as connection:
         for path in release.rglob("*.parquet"):
             text = connection.execute(f"SELECT string_agg(CAST(columns(*) AS VARCHAR), ' ') FROM read_parquet('{path}')").fetchone()
             assert not found(repr(text).encode()), path.name
+
+
+@pytest.mark.parametrize("disclosure", ["published", "local"])
+def test_a_release_holds_only_what_may_be_published(site: settings.Site, disclosure: str) -> None:
+    """Exact small counts stay in the restricted zone, whichever rule the site chose; the two rules are two releases."""
+    chosen = site.model_copy(update={"options": site.options.model_copy(update={"disclosure": disclosure})})
+    flows.measure(chosen, MONTH)
+    release, evidence = flows.release(chosen, MONTH).path, flows.evidence_in_force(chosen, MONTH).parent
+    held = {path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()}
+    final = {name for name in held if name.startswith("publication/")}
+    assert held - final == {"index.html", "manifest.json", "measures.csv", "measures.parquet"}
+    assert len(final) == (disclosure == "published")
+    assert not any("_RAW_" in name for name in final)
+    assert {path.name for path in (evidence / "exact").iterdir()} == {"publication", "dashboard.csv", "measures.parquet"}
+    with duck.session(read=[release]) as connection:
+        rows = f"FROM read_parquet('{release / 'measures.parquet'}') WHERE disclosure <> 'not evaluated'"
+        variants = {variant for (variant,) in connection.execute(f"SELECT DISTINCT variant {rows}").fetchall()}
+        assert variants == ({"local", "published"} if disclosure == "published" else {"local"})
+        small = connection.execute(f"SELECT count(*) {rows} AND variant = 'local' AND (numerator % 5 <> 0 OR disclosure = 'secondary')").fetchone()
+        assert small == (0,)
+    manifest = (release / "manifest.json").read_text(encoding="utf-8")
+    assert "mhs116" not in manifest and "near_misses" not in manifest
 
 
 def test_a_run_that_fails_in_the_extract_on_a_planted_code(tmp_path: Path) -> None:

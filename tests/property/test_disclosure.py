@@ -48,26 +48,20 @@ class Reader:
         """Follow the sums until they say nothing new. A part is never more than its total."""
         numbers = list(self.known)
         place = {number: index for index, number in enumerate(numbers)}
-        known = list(self.known.values())
-        sums = [(place[total], [place[part] for part in parts]) for total, parts in self.sums]
-        of: dict[int, list[int]] = defaultdict(list)
-        for index, (total, parts) in enumerate(sums):
-            for number in (total, *parts):
-                of[number].append(index)
-        waiting = set(range(len(sums)))
-        while waiting:
-            total, parts = sums[waiting.pop()]
-            least, most = known[total]
-            low, high = sum(known[part][0] for part in parts), sum(known[part][1] for part in parts)
-            found = [(total, (max(least, low), min(most, high)))]
-            for part in parts:
-                own_low, own_high = known[part]
-                found.append((part, (max(own_low, least - (high - own_high)), min(own_high, most - (low - own_low)))))
-            for number, bounds in found:
-                if bounds != known[number]:
-                    known[number] = bounds
-                    waiting.update(of[number])
-        self.known = dict(zip(numbers, known, strict=True))
+        least, most = (np.array([bounds[side] for bounds in self.known.values()], np.int64) for side in (0, 1))
+        total = np.array([place[number] for number, _ in self.sums], np.int64)
+        of = np.repeat(np.arange(len(self.sums)), [len(parts) for _, parts in self.sums])
+        part = np.array([place[number] for _, parts in self.sums for number in parts], np.int64)
+        while True:
+            before = least.copy(), most.copy()
+            low, high = (np.bincount(of, weights=bound[part], minlength=len(total)).astype(np.int64) for bound in before)
+            np.maximum.at(least, total, low)
+            np.minimum.at(most, total, high)
+            np.maximum.at(least, part, before[0][total][of] - (high[of] - before[1][part]))
+            np.minimum.at(most, part, before[1][total][of] - (low[of] - before[0][part]))
+            if np.array_equal(before[0], least) and np.array_equal(before[1], most):
+                break
+        self.known = dict(zip(numbers, zip(least.tolist(), most.tolist(), strict=True), strict=True))
 
     def narrow(self, truth: Mapping[Hashable, int]) -> list[Hashable]:
         """The numbers from 1 to 4 of which fewer than four values remain possible."""
@@ -254,15 +248,28 @@ def test_a_release_holds_what_may_be_known_and_nothing_else(releases: list[tuple
 
 
 def test_no_small_number_can_be_worked_out_from_two_months_of_releases(releases: list[tuple[list[Row], list[Row]]]) -> None:
+    exactly = [
+        {
+            number: int(value)
+            for row in exact
+            if row["variant"] == "unsuppressed" and row["disclosure"] != "not evaluated"
+            for number, _, value in quantities(row)
+            if value is not None
+        }
+        for _, exact in releases
+    ]
     reader, truth = Reader(), dict[Hashable, int]()
-    for released, exact in releases:
+    for month, (released, _) in enumerate(releases):
+
+        def seen(number: Hashable, month: int = month) -> Hashable:
+            """The number itself, or as of this month where the months say different things of it, as of what is yet to come."""
+            return number if len({held.get(number) for held in exactly}) == 1 else (*number, month)  # type: ignore[misc]
+
         for row in released:
             if row["disclosure"] not in ("not submitted", "not evaluated"):
                 for number, _, value in quantities(row):
-                    reader.sees(number, value)
-        for row in exact:
-            if row["variant"] == "unsuppressed" and row["disclosure"] != "not evaluated":
-                truth |= {number: int(value) for number, _, value in quantities(row) if value is not None}
+                    reader.sees(seen(number), value)
+        truth |= {seen(number): value for number, value in exactly[month].items()}
     small = {number for number, value in truth.items() if value in SMALL}
     assert len(small) > 1000, "there is next to nothing to find, so this proves nothing"
     # Nobody is at a level that only one of the columns of a measure names.
@@ -288,13 +295,13 @@ def levels(truth: Mapping[Hashable, int]) -> list[tuple[Hashable, list[Hashable]
     by_place: dict[Hashable, list[Hashable]] = defaultdict(list)
     index: dict[Hashable, Hashable] = {}
     for number in truth:
-        family, quantity, start, end, breakdown, level, _ = number  # type: ignore[misc]
-        index.setdefault((family, quantity, start, end, breakdown, level), number)
+        family, quantity, start, end, breakdown, level, _, *month = number  # type: ignore[misc]
+        index.setdefault((family, quantity, start, end, breakdown, level, *month), number)
     for number in truth:
-        family, quantity, start, end, breakdown, level, _ = number  # type: ignore[misc]
+        family, quantity, start, end, breakdown, level, _, *month = number  # type: ignore[misc]
         if parent := _parent(family, breakdown):
             for candidate in (above.get(level), str(level).partition("|")[0], level, "England", "All"):
-                if found := index.get((family, quantity, start, end, names[parent], candidate)):
+                if found := index.get((family, quantity, start, end, names[parent], candidate, *month)):
                     by_place[found, breakdown].append(number)
                     break
     return [(key[0], parts) for key, parts in by_place.items()]  # type: ignore[index]
