@@ -19,3 +19,18 @@ UNION ALL BY NAME
 
 SELECT 'unsuppressed' AS variant, *, 'exact' AS disclosure
 FROM evidence_result
+
+UNION ALL BY NAME
+
+-- What found nobody at all is nothing over nothing: it was evaluated, and a quotient has no value.
+SELECT
+    'unsuppressed' AS variant, measure.measure_id, getvariable('period_start') AS period_start, getvariable('period_end') AS period_end,
+    'by_all' AS breakdown, 'All' AS level, 0 AS numerator,
+    CASE WHEN measure.kind = 'median' OR measure.denominator IS NOT NULL THEN 0 END AS denominator,
+    'exact' AS disclosure
+FROM measure
+SEMI JOIN measure_breakdown
+    ON measure_breakdown.measure_id = measure.measure_id
+    AND measure_breakdown.breakdown = 'by_all'
+    AND measure_breakdown.evaluated
+ANTI JOIN evidence_result ON evidence_result.measure_id = measure.measure_id
