@@ -328,6 +328,27 @@ def examples() -> None:
 
 @examples.command("list")
 @click.option("--names", is_flag=True, help="Only the names.")
+@ips.group()
+def publish() -> None:
+    """What becomes of a release after it is in force here."""
+
+
+@publish.command("copy")
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The site's SITE.toml.")
+@click.option("--period", type=Month(), required=True, help="The reporting month of the release.")
+def publish_copy(config: Path, period: str) -> None:
+    """Copy the release in force to where copy_to under [publish] says, such as an S3 bucket.
+
+    ips run does so by itself; this is for after a lost connection or a rollback. What is there already is not sent again, CURRENT is
+    moved last, and nothing is ever deleted.
+    """
+    from ips_pipeline import flows, settings
+
+    copied = flows.copy_release(settings.load(config), period)
+    state = "is in force there now" if copied["changed"] else "was in force there already"
+    click.echo(f"{copied['to']}/{period}: {copied['objects_sent']:,} of {copied['objects']:,} objects sent; {copied['release']} {state}")
+
+
 def examples_list(names: bool) -> None:
     """Every example and the question it answers."""
     from ips_pipeline import worked_sites

@@ -17,11 +17,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ips_pipeline import measures, quality, reports, settings
+from ips_pipeline import measures, publish, quality, reports, returns, settings
 from ips_pipeline.errors import InputError, PublishError, RetryableError, SubmissionRejected, UsageError
 from ips_pipeline.measures import computation, difference, registry
 from ips_pipeline.measures import explain as tracing
 from ips_pipeline.mhsds import standard
+from ips_pipeline.publish import copying, dataset
 from ips_pipeline.quality import checks, explain, local_checks, rulebook
 from ips_pipeline.quality import records as record_rules
 from ips_pipeline.quality import validate as validation
@@ -332,7 +333,8 @@ def measure(site: Site, period: str) -> dict[str, Any]:
         "status": site.status,
         "disclosure": site.options.disclosure,
         "ips_records": {provider: stage.identity for provider, stage in records.items()},
-        "code": _code("measures", "reports", "mhsds", "sql"),
+        "says": {"publisher": site.name, "notice": site.notice, "licence": site.publish.licence.model_dump() if site.publish.licence else None},
+        "code": _code("measures", "publish", "reports", "mhsds", "sql"),
     }
     identity = stages.identity_of(inputs)
 
@@ -379,6 +381,31 @@ def measure(site: Site, period: str) -> dict[str, Any]:
 def run(
     site: Site,
     period: str,
+        **({"objects_sent": copy_release(site, period)["objects_sent"]} if site.publish.copy_to else {}),
+    }
+
+
+def copy_release(site: Site, period: str) -> dict[str, Any]:
+    """Copy the release in force for a month to where the site's releases go, see ``publish.copying``; repeating sends what is missing.
+
+    Returns period, release (identity), to, objects, objects_sent and changed. Raises UsageError when the settings name no place or nothing
+    reaches it, InputError when no release is in force, RetryableError for a lost connection, and PublishError for a target that refuses.
+    """
+    if site.publish.copy_to is None:
+        raise UsageError(f'{site.file} names no place for copies; add copy_to = "s3://bucket/prefix" under [publish]')
+    held = release(site, period)
+    secret = site.secret(site.publish.credentials).get_secret_value() if site.publish.credentials else None
+    options = copying.storage_options(secret, site.publish.endpoint)
+    copied = copying.copy(held, period, site.publish.copy_to, options, still=lambda: _in_force(site.releases(period)) == held.identity)
+    if copied.changed or not ledger.mentions(site.ledger, "copied", held.identity):
+        ledger.append(site.ledger, "copied", {"release": held.identity, "to": site.publish.copy_to, "objects": copied.files}, period=period)
+    return {
+        "period": period,
+        "release": held.identity,
+        "to": site.publish.copy_to,
+        "objects": copied.files,
+        "objects_sent": copied.sent,
+        "changed": copied.changed,
     providers: Sequence[str] | None = None,
     *,
     since: str | None = None,
@@ -722,6 +749,16 @@ def _take_release(site: Site, evidence: stages.Stage, folder: Path) -> Mapping[s
 
 @cache
 def _code(*parts: str) -> str:
+    about = dataset.About(
+        evidence.identity,
+        facts["period"],
+        site.name,
+        site.options.disclosure,
+        site.publish.licence,
+        registry.described(),
+        site.notice,
+    )
+    dataset.describe(folder, about)
     """A hash of the rules, the standard or the SQL that a stage's content depends on; a change of them is a new identity."""
     homes = {
         "quality": Path(quality.__file__).parent,
@@ -730,4 +767,6 @@ def _code(*parts: str) -> str:
         "mhsds": Path(standard.__file__).parent,
         "sql": steps.root(),
     }
+    dataset.complete(folder, about, temporary=site.temporary)
     return stages.identity_of({part: stages.tree_hash(homes[part]) for part in parts})
+        "publish": Path(publish.__file__).parent,

@@ -108,6 +108,44 @@ class Signoff(_Settings):
 
     roles: tuple[_Text, ...] = Field(default=("Head of information", "Caldicott Guardian", "Senior information risk owner"), min_length=1)
     people: int = Field(default=1, ge=1, le=2)
+    #: Who holds a role: accounts, as the ledger and Airflow know them. A role that is not listed may be taken by anyone who may run the command.
+    holders: Mapping[_Text, tuple[_Text, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _known_roles(self) -> Self:
+        for role in self.holders:
+            if role not in self.roles:
+                raise ValueError(f"[signoff.holders] names the role {role}, which roles does not have; it has {', '.join(self.roles)}")
+        return self
+
+
+class Licence(_Settings):
+    """The terms a release may be used under. ``name`` is an Open Definition id such as OGL-UK-3.0, ``attribution`` what a user has to say."""
+
+    title: _Text
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$")] | None = None
+    path: Annotated[str, StringConstraints(pattern=r"^https?://\S+$")] | None = None
+    attribution: _Text | None = None
+
+
+class Publish(_Settings):
+    """How releases go out: their licence (none is stated unless given here), and where a copy of each goes.
+
+    ``copy_to`` is a URL such as s3://bucket/prefix or file:///srv/share; ``endpoint`` the address of an S3 service that is not Amazon's. The
+    ``credentials`` are kept elsewhere; without them the storage library looks where it always does. ``lineage`` keeps OpenLineage events.
+    """
+
+    licence: Licence | None = None
+    copy_to: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]*://.*[^/]$")] | None = None
+    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://\S+$")] | None = None
+    credentials: Reference | None = None
+    lineage: bool = True
+
+    @model_validator(mode="after")
+    def _no_secret_in_the_open(self) -> Self:
+        if any(address and re.search(r"//[^/@]*:[^/@]*@", address) for address in (self.copy_to, self.endpoint)):
+            raise ValueError('[publish] holds a password; put it in the secrets directory and write credentials = { file = "…" }')
+        return self
 
 
 class Site(_Settings):
@@ -135,6 +173,7 @@ class Site(_Settings):
     signoff: Signoff = Signoff()
 
     @model_validator(mode="after")
+    publish: Publish = Publish()
     def _consistent(self) -> Self:
         codes = [provider.code for provider in self.providers]
         for code in codes:
@@ -224,6 +263,11 @@ class Site(_Settings):
 
     @property
     def ledger(self) -> Path:
+    @property
+    def lineage(self) -> Path:
+        """The folder of OpenLineage events; restricted, since they hold exact counts of rows."""
+        return self.restricted / "lineage"
+
         """The folder of the ledger."""
         return self.restricted / "ledger"
 
@@ -358,17 +402,17 @@ def _where(location: tuple[int | str, ...]) -> str:
             return f"[[providers]] number {number + 1}"
         case ("sources", str(name), *_):
             return f"[sources.{name}]"
-        case ("options", *_):
-            return "[options]"
-        case ("signoff", *_):
-            return "[signoff]"
+        case ("publish", "licence", *_):
+            return "[publish.licence]"
+        case ("options" | "signoff" | "publish" as heading, *_):
+            return f"[{heading}]"
         case _:
             return "the top level"
 
 
 def _known_keys(location: tuple[int | str, ...]) -> tuple[str, ...]:
     """The keys that are right where an unknown one was found."""
-    if "url" in location[:-1] or "password" in location[:-1]:
+    if {"url", "password", "credentials"} & set(location[:-1]):
         model: type[_Settings] = Reference
     elif location[0] == "sources":
         model = FilesSource if "files" in location else SqlSource
@@ -379,3 +423,5 @@ def _known_keys(location: tuple[int | str, ...]) -> tuple[str, ...]:
     else:
         model = Options if location[0] == "options" else Site
     return tuple(name for name in model.model_fields if name != "file" or model is Reference)
+    elif location[0] == "publish":
+        model = Licence if "licence" in location[:-1] else Publish

@@ -137,8 +137,21 @@ def load() -> Registry:
 
 
 def definitions() -> list[dict[str, Any]]:
-    """What each measure means, for pages: id, title, definition, source, caveats."""
-    return [{key: getattr(item, key) for key in ("id", "title", "definition", "source", "caveats")} for item in load().measures]
+    """What each measure means, for pages: id, title, definition, what is counted over what, unit, source and version, caveats, and its family."""
+    keys = ("id", "family", "version", "kind", "per", "title", "definition", "numerator", "denominator", "unit", "source", "caveats", "corrects")
+    known = load()
+    return [{key: getattr(item, key) for key in keys} | {"family_title": known.families[item.family]} for item in known.measures]
+
+
+def described() -> list[dict[str, Any]]:
+    """Every measure for those who use a release, in the order of the registry: its plain facts, title of its family, names of its breakdowns."""
+    known = load()
+    facts = ("id", "family", "title", "version", "kind", "unit", "per", "definition", "numerator", "denominator", "corrects", "source", "caveats")
+    return [
+        {name: getattr(item, name) for name in facts}
+        | {"family_title": known.families[item.family], "breakdowns": [known.breakdowns[name].name for name in item.breakdowns]}
+        for item in known.measures
+    ]
 
 
 def _read(name: str) -> Mapping[str, Any]:

@@ -22,10 +22,11 @@ from typing import Any, Literal, get_args
 from ips_pipeline.errors import InputError
 from ips_pipeline.store.stages import storage_error
 
-#: What is recorded: a month landed from its sources, judged, put in force; measures put in force as a release; a replay (why); the package
-#: built, the return approved or not, handed over; feedback that came back; a release rolled back; data purged; a torn line mended.
+#: What is recorded: a month landed from its sources, judged, put in force; measures put in force as a release, and copied to its readers;
+#: a replay (why); the package built, the return approved or not, handed over; feedback that came back;
+#: a release rolled back; data purged; a torn line mended.
 Kind = Literal[
-    "landed", "rejected", "accepted", "published", "replayed", "packaged", "approved", "declined", "withdrawn", "submitted", "feedback",
+    "landed", "rejected", "accepted", "published", "copied", "replayed", "packaged", "approved", "declined", "withdrawn", "submitted", "feedback",
     "rolled back", "purged", "mended",
 ]  # fmt: skip
 KINDS: tuple[str, ...] = get_args(Kind)

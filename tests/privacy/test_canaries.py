@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from ips_pipeline import flows, settings
+from ips_pipeline.publish import dataset
 from ips_pipeline.sources.madeup import canaries, periods
 from ips_pipeline.store import duck
 
@@ -88,8 +89,12 @@ def test_a_release_holds_only_what_may_be_published(site: settings.Site, disclos
     release, evidence = flows.release(chosen, MONTH).path, flows.evidence_in_force(chosen, MONTH).parent
     held = {path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()}
     final = {name for name in held if name.startswith("publication/")}
-    assert held - final == {"index.html", "manifest.json", "measures.csv", "measures.parquet"}
-    assert len(final) == (disclosure == "published")
+    parts = {name for name in held if name.startswith("measures/period=")}
+    described = {"README.txt", "LICENCE.txt", "SHA256SUMS", "datapackage.json", *dataset.DICTIONARY}
+    described |= {f"{name}-metadata.json" for name in held if name.endswith(".csv")}
+    assert held - final - parts - described == {"index.html", "manifest.json", "measures.csv", "measures.parquet"}
+    assert parts and described <= held
+    assert len([name for name in final if name.endswith(".csv")]) == (disclosure == "published")
     assert not any("_RAW_" in name for name in final)
     assert {path.name for path in (evidence / "exact").iterdir()} == {"publication", "dashboard.csv", "measures.parquet"}
     with duck.session(read=[release]) as connection:

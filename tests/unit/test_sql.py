@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ips_pipeline.measures import computation, difference, explain, reference, registry
+from ips_pipeline.publish import dataset
 from ips_pipeline.quality import checks
 from ips_pipeline.store import completeness, steps
 from ips_pipeline.submission import reconcile
@@ -32,6 +33,7 @@ STEPS = (
     *difference.STEPS,
     *reconcile.REPORT_STEPS,
     *reconcile.PUBLISHED_STEPS,
+    *dataset.STEPS,
 )
 CHECKS = (*checks.SHARED, *(check.step for check in checks.registry().checks))
 DECLARED = {*computation.variables("2026-08", "Performance"), *checks.registry().thresholds}
