@@ -736,7 +736,17 @@ def _take_release(site: Site, evidence: stages.Stage, folder: Path) -> Mapping[s
         final = next(name for name in facts["files"] if name.startswith("publication/") and "_RAW_" not in name)
         (folder / "publication").mkdir(mode=0o700)
         shutil.copyfile(evidence.path / "exact" / final, folder / final)
-    write_release_page(
+    about = dataset.About(
+        evidence.identity,
+        facts["period"],
+        site.name,
+        site.options.disclosure,
+        site.publish.licence,
+        registry.definitions(),
+        site.notice,
+    )
+    dataset.describe(folder, about)
+    write_release_site(
         folder,
         identity=evidence.identity,
         submissions=facts["submissions"],

@@ -137,18 +137,11 @@ def load() -> Registry:
 
 
 def definitions() -> list[dict[str, Any]]:
-    """What each measure means, for pages: id, title, definition, what is counted over what, unit, source and version, caveats, and its family."""
+    """What each measure means, for those who read a release: definition, numerator, denominator, unit, source, version, family, breakdowns."""
     keys = ("id", "family", "version", "kind", "per", "title", "definition", "numerator", "denominator", "unit", "source", "caveats", "corrects")
     known = load()
-    return [{key: getattr(item, key) for key in keys} | {"family_title": known.families[item.family]} for item in known.measures]
-
-
-def described() -> list[dict[str, Any]]:
-    """Every measure for those who use a release, in the order of the registry: its plain facts, title of its family, names of its breakdowns."""
-    known = load()
-    facts = ("id", "family", "title", "version", "kind", "unit", "per", "definition", "numerator", "denominator", "corrects", "source", "caveats")
     return [
-        {name: getattr(item, name) for name in facts}
+        {key: getattr(item, key) for key in keys}
         | {"family_title": known.families[item.family], "breakdowns": [known.breakdowns[name].name for name in item.breakdowns]}
         for item in known.measures
     ]

@@ -66,6 +66,8 @@ def copy(release: stages.Stage, period: str, target: str, options: Mapping[str, 
     manifest = release.path / stages.MANIFEST
     wanted[stages.MANIFEST] = (manifest.stat().st_size, stages.file_hash(manifest))
     with _told(target):
+        if urlsplit(target).scheme not in fsspec.available_protocols():
+            raise UsageError(f"{target} is not a target that anything here can reach; correct copy_to in [publish]")
         system, home = fsspec.core.url_to_fs(f"{target}/{period}", skip_instance_cache=True, **_defaults(target), **options)
         there = _sizes(system, f"{home}/{release.identity}")
         sent = []
@@ -171,28 +173,27 @@ def _point(system: Any, pointer: str, content: bytes) -> bool:
 @contextmanager
 def _told(target: str) -> Iterator[None]:
     """Turn whatever a storage raises into one line; its own text may hold keys or addresses and is dropped."""
-    failed = f"Copying to {target} failed"
     try:
         yield
     except IpsError:
         raise
-    except ImportError:
-        failure: IpsError = UsageError(f"{target} cannot be reached: its storage library is not installed; for S3 install ips-pipeline[objectstore]")
     except Exception as error:  # noqa: BLE001 - every storage has its own classes
-        names = {kind.__name__ for kind in type(error).__mro__}
-        number = error.errno if isinstance(error, OSError) else None
-        if number in _FULL:
-            failure = PublishError(f"{failed}: it is full; make room there, then copy again")
-        elif isinstance(error, PermissionError) or number in _FORBIDDEN or names & _UNKNOWN_USER:
-            failure = PublishError(f"{failed}: it refuses these credentials; check credentials in [publish] and what they may write, then copy again")
-        elif isinstance(error, FileNotFoundError):
-            failure = PublishError(f"{failed}: there is no such bucket or folder; create it or correct copy_to, then copy again")
-        elif names & _LOST or number in _PASSING:
-            failure = RetryableError(f"{failed}: the connection was lost or the service is busy; copy again, and it goes on where it was")
-        elif isinstance(error, ValueError):
-            failure = UsageError(f"{target} is not a target that anything here can reach; correct copy_to in [publish]")
-        else:
-            failure = PublishError(f"{failed} ({type(error).__name__}); check copy_to and endpoint in [publish], then copy again")
-    else:
-        return
-    raise failure
+        raise _failure(error, target) from None
+
+
+def _failure(error: Exception, target: str) -> IpsError:
+    """What to say of an error of a storage, by its class and number alone."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    number = error.errno if isinstance(error, OSError) else None
+    failed = f"Copying to {target} failed"
+    if isinstance(error, ImportError):
+        return UsageError(f"{target} cannot be reached: its storage library is not installed; for S3 install ips-pipeline[objectstore]")
+    if number in _FULL:
+        return PublishError(f"{failed}: it is full; make room there, then copy again")
+    if isinstance(error, PermissionError) or number in _FORBIDDEN or names & _UNKNOWN_USER:
+        return PublishError(f"{failed}: it refuses these credentials; check credentials in [publish] and what they may write, then copy again")
+    if isinstance(error, FileNotFoundError):
+        return PublishError(f"{failed}: there is no such bucket or folder; create it or correct copy_to, then copy again")
+    if names & _LOST or number in _PASSING:
+        return RetryableError(f"{failed}: the connection was lost or the service is busy; copy again, and it goes on where it was")
+    return PublishError(f"{failed} ({type(error).__name__}); check copy_to and endpoint in [publish], then copy again")

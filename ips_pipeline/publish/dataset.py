@@ -46,7 +46,7 @@ _ROWS = 65_536
 class About:
     """What is said of a release besides its numbers. ``period`` is the reporting month, yyyy-mm, and ``publisher`` the name of the site.
 
-    ``measures`` are all measures of the registry (see ``registry.described``); ``notice`` stands at the head of what people read.
+    ``measures`` are all measures of the registry (see ``registry.definitions``); ``notice`` stands at the head of what people read.
     """
 
     identity: str

@@ -33,7 +33,7 @@ OGL = Licence(
 
 
 def about(licence: Licence | None = None) -> dataset.About:
-    return dataset.About("0123456789abcdef", "2026-02", "Northshire", "local", licence, registry.described())
+    return dataset.About("0123456789abcdef", "2026-02", "Northshire", "local", licence, registry.definitions())
 
 
 def publish(folder: Path, licence: Licence | None = None) -> Path:
