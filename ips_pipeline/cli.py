@@ -322,13 +322,6 @@ def explain_reject(folder: Path, table: str, row: int, reference: Path, provider
 
 
 @ips.group()
-def examples() -> None:
-    """Worked sites on made-up data: a borough trust, a county service, a trial, an integrated care system, a country."""
-
-
-@examples.command("list")
-@click.option("--names", is_flag=True, help="Only the names.")
-@ips.group()
 def publish() -> None:
     """What becomes of a release after it is in force here."""
 
@@ -349,6 +342,13 @@ def publish_copy(config: Path, period: str) -> None:
     click.echo(f"{copied['to']}/{period}: {copied['objects_sent']:,} of {copied['objects']:,} objects sent; {copied['release']} {state}")
 
 
+@ips.group()
+def examples() -> None:
+    """Worked sites on made-up data: a borough trust, a county service, a trial, an integrated care system, a country."""
+
+
+@examples.command("list")
+@click.option("--names", is_flag=True, help="Only the names.")
 def examples_list(names: bool) -> None:
     """Every example and the question it answers."""
     from ips_pipeline import worked_sites

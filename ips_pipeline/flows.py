@@ -375,12 +375,6 @@ def measure(site: Site, period: str) -> dict[str, Any]:
         "submissions": facts["submissions"],
         "not_evaluated": len(facts["not_evaluated"]),
         "changed": published_now.changed,
-    }
-
-
-def run(
-    site: Site,
-    period: str,
         **({"objects_sent": copy_release(site, period)["objects_sent"]} if site.publish.copy_to else {}),
     }
 
@@ -406,6 +400,12 @@ def copy_release(site: Site, period: str) -> dict[str, Any]:
         "objects": copied.files,
         "objects_sent": copied.sent,
         "changed": copied.changed,
+    }
+
+
+def run(
+    site: Site,
+    period: str,
     providers: Sequence[str] | None = None,
     *,
     since: str | None = None,
@@ -746,7 +746,7 @@ def _take_release(site: Site, evidence: stages.Stage, folder: Path) -> Mapping[s
         site.notice,
     )
     dataset.describe(folder, about)
-    write_release_site(
+    write_release_page(
         folder,
         identity=evidence.identity,
         submissions=facts["submissions"],
@@ -754,29 +754,19 @@ def _take_release(site: Site, evidence: stages.Stage, folder: Path) -> Mapping[s
         definitions=registry.definitions(),
         notice=site.notice,
     )
+    dataset.complete(folder, about, temporary=site.temporary)
     return {key: facts[key] for key in ("period", "status", "submissions", "not_evaluated")}
 
 
 @cache
 def _code(*parts: str) -> str:
-    about = dataset.About(
-        evidence.identity,
-        facts["period"],
-        site.name,
-        site.options.disclosure,
-        site.publish.licence,
-        registry.described(),
-        site.notice,
-    )
-    dataset.describe(folder, about)
     """A hash of the rules, the standard or the SQL that a stage's content depends on; a change of them is a new identity."""
     homes = {
         "quality": Path(quality.__file__).parent,
         "measures": Path(measures.__file__).parent,
+        "publish": Path(publish.__file__).parent,
         "reports": Path(reports.__file__).parent,
         "mhsds": Path(standard.__file__).parent,
         "sql": steps.root(),
     }
-    dataset.complete(folder, about, temporary=site.temporary)
     return stages.identity_of({part: stages.tree_hash(homes[part]) for part in parts})
-        "publish": Path(publish.__file__).parent,

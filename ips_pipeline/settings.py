@@ -171,9 +171,9 @@ class Site(_Settings):
     #: Where an approved return is handed over, for the person who uploads it.
     outbox: Path | None = None
     signoff: Signoff = Signoff()
+    publish: Publish = Publish()
 
     @model_validator(mode="after")
-    publish: Publish = Publish()
     def _consistent(self) -> Self:
         codes = [provider.code for provider in self.providers]
         for code in codes:
@@ -262,12 +262,12 @@ class Site(_Settings):
         return self._shelf(self.restricted / "feedback" / kind, period, provider)
 
     @property
-    def ledger(self) -> Path:
-    @property
     def lineage(self) -> Path:
         """The folder of OpenLineage events; restricted, since they hold exact counts of rows."""
         return self.restricted / "lineage"
 
+    @property
+    def ledger(self) -> Path:
         """The folder of the ledger."""
         return self.restricted / "ledger"
 
@@ -420,8 +420,8 @@ def _known_keys(location: tuple[int | str, ...]) -> tuple[str, ...]:
         model = Provider
     elif location[0] == "signoff":
         model = Signoff
+    elif location[0] == "publish":
+        model = Licence if "licence" in location[:-1] else Publish
     else:
         model = Options if location[0] == "options" else Site
     return tuple(name for name in model.model_fields if name != "file" or model is Reference)
-    elif location[0] == "publish":
-        model = Licence if "licence" in location[:-1] else Publish
