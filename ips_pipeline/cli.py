@@ -75,15 +75,22 @@ def demo(out: Path, airflow: bool) -> None:
 @click.option("--provider", multiple=True, metavar="ODS", help="Only this provider (may be repeated); all of the site otherwise.")
 @click.option("--since", type=Month(), help="Also extract and validate every month from this one on.")
 @click.option("--out", type=FOLDER, help="The data directory, instead of the one in SITE.toml.")
-def run(config: Path, period: str, provider: tuple[str, ...], since: str | None, out: Path | None) -> None:
+@click.option("--replay", is_flag=True, help="Run a month again that was approved, handed over or can no longer be submitted. Needs --why.")
+@click.option("--why", metavar="TEXT", help="With --replay: the reason, kept in the ledger. No patient's details.")
+@click.option("--by", metavar="WHO", help="With --replay: who asked for it.  [default: the account]")
+def run(
+    config: Path, period: str, provider: tuple[str, ...], since: str | None, out: Path | None, replay: bool, why: str | None, by: str | None
+) -> None:
     """Run a real site for a month: the same stages that the Airflow DAGs run."""
     from ips_pipeline import flows, settings
 
     if out is not None:
         os.environ["IPS_DATA"] = str(out.resolve())
+    if replay != (why is not None) or (by is not None and not replay):
+        raise UsageError("A replay needs both --replay and --why TEXT; --by goes with them")
     site = settings.load(config)
     screen = Screen(sys.stdout)
-    summary = flows.run(site, period, provider or None, since=since, progress=screen.now)
+    summary = flows.run(site, period, provider or None, since=since, why=why, by=by, progress=screen.now)
     _say_outcomes(screen, summary)
     _say_release(screen, site, period)
     if summary.rejected:

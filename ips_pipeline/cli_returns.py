@@ -16,6 +16,7 @@ from ips_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from ips_pipeline.settings import Site
+    from ips_pipeline.store.ledger import Entry
     from ips_pipeline.submission.signoff import Standing
 
 
@@ -118,7 +119,11 @@ def signoff_status(config: Path, provider: str, period: str, as_json: bool) -> N
     """Where the sign-off of a return stands, and the content to approve."""
     from ips_pipeline import returns
 
-    _say_standing(returns.standing(_load(config), provider, period), as_json)
+    site = _load(config)
+    if not as_json:
+        for line in returns.draft(site, provider, period).lines():
+            click.echo(f"  {line}")
+    _say_standing(returns.standing(site, provider, period), as_json)
 
 
 def _decision(name: str, decision: str, words: str) -> None:
@@ -299,17 +304,26 @@ def history(config: Path, period: str, provider: str | None, as_json: bool) -> N
                 "identity": item.identity,
                 "in_force": item.in_force,
                 "inputs": dict(item.inputs),
-                "ledger": [{"at": entry.at, "kind": entry.kind, "actor": entry.actor} for entry in item.recorded],
+                "ledger": [_recorded(entry) for entry in item.recorded],
             }
             for item in versions
         ]
         click.echo(json.dumps(items, indent=1, default=str))
         return
     for item in versions:
-        said = "; ".join(f"{entry.kind} {entry.at} by {entry.actor}" for entry in item.recorded)
+        said = "; ".join(_said(entry) for entry in item.recorded)
         click.echo(f"{item.stage:<9} {item.identity}  {'in force' if item.in_force else '        '}  {said}")
         for name, identity in item.inputs.get("accepted", {}).items() if item.stage == "release" else ():
             click.echo(f"            used {name} {identity}")
+
+
+def _said(entry: Entry) -> str:
+    why = f" ({entry.facts['why']})" if "why" in entry.facts else ""
+    return f"{entry.kind} {entry.at} by {entry.actor}{why}"
+
+
+def _recorded(entry: Entry) -> dict[str, Any]:
+    return {"at": entry.at, "kind": entry.kind, "actor": entry.actor, **({"why": entry.facts["why"]} if "why" in entry.facts else {})}
 
 
 @click.command("rollback")

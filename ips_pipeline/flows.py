@@ -53,13 +53,19 @@ class Summary:
     release: dict[str, Any] = field(default_factory=dict)
 
 
-def extract(site: Site, provider: str, period: str) -> dict[str, Any]:
+def extract(site: Site, provider: str, period: str, *, why: str | None = None, by: str | None = None) -> dict[str, Any]:
     """Land what a provider's systems hold for a month, mapped to the standard.
 
-    Returns provider, period, landing (identity), rows and changed. Raises UsageError, InputError or RetryableError.
+    ``why`` makes it a replay, which the ledger keeps with who asked for it (``by``); a month that was approved, handed over or can no longer
+    be submitted is not run again without one. Returns provider, period, landing (identity), rows and changed. Raises UsageError, InputError or
+    RetryableError.
     """
+    returns.check_replay(site, provider, period, why)
+    was = _in_force(site.landing(provider, period))
     landed = extract_month(site, provider, period)
     _record(site, "landed", landed, {"landing": landed.identity}, provider, period)
+    if why is not None:
+        returns.record_replay(site, landed, was, why, provider, period, by=by)
     return {"provider": provider, "period": period, "landing": landed.identity, "rows": landed.manifest["facts"]["rows"], "changed": landed.changed}
 
 
@@ -410,9 +416,13 @@ def run(
     *,
     since: str | None = None,
     together: int = 1,
+    why: str | None = None,
+    by: str | None = None,
     progress: Progress = lambda line: None,
 ) -> Summary:
     """Extract and validate each provider of the site (or those named), for the period or every month ``since`` then; measure the period.
+
+    ``why`` and ``by`` make it a replay, see ``extract``; nothing is run when one of the months may not be.
 
     So many providers are validated ``together``: quicker where they are small, but an error keeps back all of them. A submission that is
     rejected as a file is kept in the summary and does not stop the others; an error of any other kind does.
@@ -420,12 +430,15 @@ def run(
     summary = Summary()
     months = months_between(since or period, period)
     codes = [site.provider(code).code for code in providers] if providers else [provider.code for provider in site.providers]
+    for provider in codes:
+        for month in months:
+            returns.check_replay(site, provider, month, why)
     for first in range(0, len(codes), together):
         group = codes[first : first + together]
         for provider in group:
             for month in months:
                 progress(f"{provider}  {month}  extracting")
-                extract(site, provider, month)
+                extract(site, provider, month, why=why, by=by)
         progress(f"{', '.join(group)}  validating {months[0]} to {period}" if len(months) > 1 else f"{', '.join(group)}  validating {period}")
         wanted = [(provider, month) for provider in group for month in months]
         for (provider, month), judged in zip(wanted, _judge(site, wanted), strict=True):

@@ -60,6 +60,147 @@ def due(site: Site, periods: Sequence[str], moment: datetime) -> list[Due]:
     ]
 
 
+def closing(site: Site, moment: datetime) -> list[Due]:
+    """What is to be done before the windows that are about to close: returns that were not handed over, by window, month and provider.
+
+    A window counts within the site's ``closing_days`` of its end. Missing is the month it is for, and an earlier month of its year that was
+    handed over once and has changed since.
+    """
+    windows = calendar.load(site.calendar)
+    entries = list(ledger.entries(site.ledger))
+    last_sent = {(entry.provider, entry.period): entry.facts["content"] for entry in entries if entry.kind == "submitted"}
+    found: list[Due] = []
+    for window in windows.windows:
+        if not window.is_open(moment) or (window.closes - moment.astimezone(LONDON).date()).days > site.closing_days:
+            continue
+        sent_before = {period for _, period in last_sent if period is not None and window.accepts(period)}
+        found += [
+            Due(provider.code, windows.standing(period, moment, closing_days=site.closing_days), progress)
+            for period in sorted(sent_before | {window.last_month})
+            for provider in site.providers
+            if (progress := _progress(site, provider.code, period, entries)) != signoff.State.SUBMITTED.value
+            and (period == window.last_month or (provider.code, period) in last_sent)
+        ]
+    return found
+
+
+def window_is_known(site: Site, moment: datetime) -> bool:
+    """Whether the calendar has a window that is open at a moment; without one nothing can be warned of."""
+    return any(window.is_open(moment) for window in calendar.load(site.calendar).windows)
+
+
+def warning(left: Sequence[Due]) -> str:
+    """What to tell people of returns that would miss their window: providers, months, progress and dates."""
+    closes = sorted({item.window.window.closes for item in left if item.window.window})
+    days = min(item.window.days_left or 0 for item in left)
+    when = " and ".join(f"{day:%-d %B %Y}" for day in closes)
+    named = "; ".join(f"{item.provider} {item.window.period} {item.progress}" for item in left)
+    what = "1 return is" if len(left) == 1 else f"{len(left)} returns are"
+    return f"{what} not handed over and the window closes at the end of {when} (days left: {days}): {named}"
+
+
+def not_due(site: Site, period: str, moment: datetime) -> str | None:
+    """Why no return of a month can be handed over at a moment, in one sentence; None when a window is open for it and there is an outbox."""
+    if site.outbox is None:
+        return f'{site.file} names no outbox; add the folder to hand returns over in, such as outbox = "outbox"'
+    windows = calendar.load(site.calendar)
+    return None if windows.open_window(period, moment) else f"for {period} there is {_no_window(windows.standing(period, moment))}"
+
+
+def closes_at(site: Site, period: str, moment: datetime) -> datetime | None:
+    """When the window that is open for a month closes; None when there is none."""
+    window = calendar.load(site.calendar).open_window(period, moment)
+    return window.closes_at() if window else None
+
+
+def check_replay(site: Site, provider: str, period: str, why: str | None, *, clock: Clock = ledger.utc_now) -> None:
+    """Refuse to run a settled month again without a reason: UsageError when it was approved or handed over, or its last window has closed.
+
+    A month that was never accepted, and one that is still a draft, may be run as often as its people need.
+    """
+    if why is not None and not why.strip():
+        raise UsageError(f"Say why {provider} {period} is replayed; the reason is kept in the ledger")
+    if why is None and (settled := _settled(site, provider, period, clock())):
+        raise UsageError(f"{provider} {period} {settled}; to run it again all the same, say why with: --replay --why TEXT")
+
+
+def record_replay(site: Site, landed: stages.Stage, was: str | None, why: str, provider: str, period: str, *, by: str | None = None) -> None:
+    """Note in the ledger that a month was run again: who, why, what landed before and what has landed now."""
+    facts = {"why": why.strip(), "landing": landed.identity, "was": was, "changed": landed.changed}
+    ledger.append(site.ledger, "replayed", facts, provider=provider, period=period, by=by)
+
+
+def _settled(site: Site, provider: str, period: str, moment: datetime) -> str | None:
+    """Why a month is settled, as the end of a sentence; None when it is not."""
+    entries = [entry for entry in ledger.entries(site.ledger) if (entry.provider, entry.period) == (provider, period)]
+    if any(entry.kind == "submitted" for entry in entries):
+        return "has been handed over"
+    if any(entry.kind == "approved" for entry in entries) and _progress(site, provider, period, entries) in _APPROVED:
+        return "has been approved"
+    windows = calendar.load(site.calendar)
+    if stages.current(site.accepted(provider, period)) and windows.standing(period, moment).state is calendar.State.CLOSED:
+        return "was accepted, and the last window for it has closed"
+    return None
+
+
+_APPROVED = (signoff.State.WAITING.value, signoff.State.APPROVED.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A return as it is put before those who answer for it: references, counts and dates, no value of a patient."""
+
+    standing: signoff.Standing
+    window: Standing
+    package: str
+    rows_submitted: int
+    rows_rejected: int
+    findings: int
+    checks: int
+    rows_before: int | None
+    access: bool
+
+    def lines(self) -> list[str]:
+        """What a person reads before they decide, one fact a line."""
+        now, held = self.standing, self.window.window
+        closes = f"{held.closes:%-d %B %Y}, in {self.window.days_left} days" if held else "not known"
+        before = "" if self.rows_before is None else f"; {self.rows_before:,} in the month before"
+        return [
+            f"Return: {now.provider}, {now.period}{', a resubmission' if self.window.resubmission else ''}",
+            f"Content: {now.content} (package {self.package}, {'with' if self.access else 'without'} an Access file)",
+            f"Rows: {self.rows_submitted - self.rows_rejected:,} would be loaded of {self.rows_submitted:,}, {self.rows_rejected:,} rejected{before}",
+            f"Findings: {self.findings:,} of the portal's rules, {self.checks:,} beyond them",
+            f"Window closes: {closes}",
+            f"Approvals: {len(now.approvals)} of {now.needed}" + "".join(f"; {approval.person} as {approval.role}" for approval in now.approvals),
+        ]
+
+
+def draft(site: Site, provider: str, period: str, *, clock: Clock = ledger.utc_now) -> Draft:
+    """The return in force as it is put before those who answer for it; raises as ``standing``."""
+    findings, _, package = _in_force(site, provider, period)
+    before = stages.current(site.accepted(provider, _shift(period, -1)))
+    facts = findings.manifest["facts"]
+    return Draft(
+        standing(site, provider, period),
+        calendar.load(site.calendar).standing(period, clock(), closing_days=site.closing_days),
+        package.identity,
+        facts.get("rows_submitted", 0),
+        facts.get("rows_rejected", 0),
+        facts.get("findings", 0),
+        facts.get("checks", 0),
+        before.manifest["facts"].get("rows") if before else None,
+        "access" in package.manifest["facts"],
+    )
+
+
+def may_decide(site: Site, now: signoff.Standing) -> list[str]:
+    """The accounts that may give the next approval; empty when the site does not name who holds its roles."""
+    if set(site.signoff.holders) != set(site.signoff.roles):
+        return []
+    held = {person for people in site.signoff.holders.values() for person in people}
+    return sorted(held - {approval.person for approval in now.approvals})
+
+
 def standing(site: Site, provider: str, period: str) -> signoff.Standing:
     """Where the sign-off of a return stands; InputError when no package of the month is in force, or it was not made of what is in force."""
     findings, accepted, package = _in_force(site, provider, period)
@@ -81,7 +222,8 @@ def decide(
 ) -> signoff.Standing:
     """Record a person's decision about the return as it is now and give where it stands then; UsageError when it may not be taken."""
     now = standing(site, provider, period)
-    signoff.decide(site.ledger, decision, now, role=role, roles=site.signoff.roles, comment=comment, seen=seen, by=by, clock=clock)
+    asked = site.signoff
+    signoff.decide(site.ledger, decision, now, role=role, roles=asked.roles, holders=asked.holders, comment=comment, seen=seen, by=by, clock=clock)
     return standing(site, provider, period)
 
 
@@ -120,6 +262,7 @@ def build_package(
     for stage in (landed, findings, accepted):
         stages.verify(stage)
     _refuse_closed(calendar.load(site.calendar), period, clock())
+    template = template or site.template
     roles, people = tuple(site.signoff.roles), site.signoff.people
     built = _build(
         package.Return(accepted.path, None, about.code, period, roles, people),
@@ -215,9 +358,11 @@ def hand_over(site: Site, provider: str, period: str, *, clock: Clock = ledger.u
     now = standing(site, provider, period)
     if why := signoff.refusal(now):
         raise UsageError(f"Nothing was handed over: {why}")
-    window = calendar.load(site.calendar).standing(period, clock(), closing_days=site.closing_days)
-    if window.window is None or window.state is calendar.State.NOT_YET:
-        raise UsageError(f"Nothing was handed over: for {period} there is {_no_window(window)}")
+    moment = clock()
+    if why := not_due(site, period, moment):
+        raise UsageError(f"Nothing was handed over: {why}")
+    window = calendar.load(site.calendar).standing(period, moment)
+    closes = window.window.closes.isoformat() if window.window else None
     package = _in_force(site, provider, period)[2]
     stages.verify(package)
     handed = stages.write(
@@ -227,7 +372,7 @@ def hand_over(site: Site, provider: str, period: str, *, clock: Clock = ledger.u
         identity=package.identity,
         inputs={"content": now.content, "approvals": [approval.seal for approval in now.approvals]},
     )
-    facts = {"content": now.content, "package": package.identity, "closes": window.window.closes.isoformat(), "resubmission": window.resubmission}
+    facts = {"content": now.content, "package": package.identity, "closes": closes, "resubmission": window.resubmission}
     if now.state is not signoff.State.SUBMITTED:
         ledger.append(site.ledger, "submitted", facts, provider=provider, period=period, clock=clock)
     return {"provider": provider, "period": period, **facts, "path": str(handed.path), "changed": now.state is not signoff.State.SUBMITTED}

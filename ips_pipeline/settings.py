@@ -170,6 +170,8 @@ class Site(_Settings):
     closing_days: int = Field(default=5, ge=0, le=31)
     #: Where an approved return is handed over, for the person who uploads it.
     outbox: Path | None = None
+    #: The empty intermediate database of which a copy is filled for each package, unless another is given.
+    template: Path | None = None
     signoff: Signoff = Signoff()
     publish: Publish = Publish()
 
@@ -330,6 +332,7 @@ def load(path: Path) -> Site:
             "local_checks": _under(home, site.local_checks) if site.local_checks else None,
             "calendar": _under(home, site.calendar) if site.calendar else None,
             "outbox": _under(home, site.outbox) if site.outbox else None,
+            "template": _under(home, site.template) if site.template else None,
             "secrets": _under(home, site.secrets),
             "providers": tuple(_with_paths(provider, home) for provider in site.providers),
             "sources": {

@@ -14,6 +14,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,14 +54,34 @@ class Entry:
     seal: str
 
 
+#: Set by ``in_the_name_of`` alone: the clock and the person of what is recorded within it.
+_CLOCK: ContextVar[Callable[[], datetime] | None] = ContextVar("clock", default=None)
+_PERSON: ContextVar[str | None] = ContextVar("person", default=None)
+
+
 def utc_now() -> datetime:
     """The time of an entry. The one clock of the records; nothing that decides a stage's content reads it."""
-    return datetime.now(UTC)
+    clock = _CLOCK.get()
+    return clock() if clock is not None else datetime.now(UTC)
 
 
 def actor() -> str:
-    """Who acts: the environment variable IPS_ACTOR (set by the DAGs), else the account the process runs as."""
-    return os.environ.get("IPS_ACTOR") or getpass.getuser()
+    """Who acts: the person of ``in_the_name_of``, else the environment variable IPS_ACTOR, else the account the process runs as."""
+    return _PERSON.get() or os.environ.get("IPS_ACTOR") or getpass.getuser()
+
+
+@contextmanager
+def in_the_name_of(person: str | None, clock: Callable[[], datetime] | None = None) -> Iterator[None]:
+    """Record what is done within the block as done by a person, and at the times of a clock; None leaves either as it is.
+
+    For who starts a run in Airflow, and for made-up sites, whose years pass in minutes. Another clock than the machine's is for them alone.
+    """
+    kept = _PERSON.set(person or _PERSON.get()), _CLOCK.set(clock or _CLOCK.get())
+    try:
+        yield
+    finally:
+        _PERSON.reset(kept[0])
+        _CLOCK.reset(kept[1])
 
 
 def append(

@@ -6,7 +6,7 @@ so it ends by itself when anything of the return changes, and nothing that was a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -94,6 +94,7 @@ def decide(
     *,
     role: str,
     roles: Iterable[str],
+    holders: Mapping[str, Sequence[str]] | None = None,
     comment: str = "",
     seen: str | None = None,
     by: str | None = None,
@@ -101,13 +102,16 @@ def decide(
 ) -> Entry:
     """Record that a person approved, declined or withdrew (``kind``) the content that stands.
 
-    ``role`` must be one of ``roles``; ``seen`` is the content the person looked at, if they said so. Raises UsageError for a
-    role that may not, for a content that is no longer the one seen, for the same person twice, and for nothing to withdraw.
+    ``role`` must be one of ``roles``, and the person among its ``holders`` where those are named; ``seen`` is the content the person looked
+    at, if they said so. Raises UsageError for a role or a person that may not, for a content that is no longer the one seen, for the same
+    person twice, and for nothing to withdraw.
     """
     person = by or ledger.actor()
     where = f"{now.provider} {now.period}"
     if role not in (allowed := tuple(roles)):
         raise UsageError(f"The role {role} may not sign off {where}; it is one of {', '.join(allowed)}")
+    if role in (held_by := holders or {}) and person not in held_by[role]:
+        raise UsageError(f"{person} does not hold the role {role} at this site, so nothing was recorded for {where}; see [signoff.holders]")
     if seen is not None and seen != now.content:
         raise UsageError(f"{where} has changed since that draft ({seen}): it is now {now.content}; look at the new one before you decide")
     if now.state is State.SUBMITTED:
