@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cache, partial
@@ -22,7 +22,7 @@ from ips_pipeline.errors import InputError, PublishError, RetryableError, Submis
 from ips_pipeline.measures import computation, difference, registry
 from ips_pipeline.measures import explain as tracing
 from ips_pipeline.mhsds import standard
-from ips_pipeline.publish import copying, dataset
+from ips_pipeline.publish import copying, dataset, events
 from ips_pipeline.quality import checks, explain, local_checks, rulebook
 from ips_pipeline.quality import records as record_rules
 from ips_pipeline.quality import validate as validation
@@ -62,7 +62,10 @@ def extract(site: Site, provider: str, period: str, *, why: str | None = None, b
     """
     returns.check_replay(site, provider, period, why)
     was = _in_force(site.landing(provider, period))
-    landed = extract_month(site, provider, period)
+    source = events.Dataset(f"source/{site.provider(provider).source}")
+    with events.recorded(_lineage(site), "extract", period, provider=provider, inputs=[source]) as told:
+        landed = extract_month(site, provider, period)
+        told.outputs += events.tables("landing", landed.path, landed.identity)
     _record(site, "landed", landed, {"landing": landed.identity}, provider, period)
     if why is not None:
         returns.record_replay(site, landed, was, why, provider, period, by=by)
@@ -124,7 +127,10 @@ def take_records(site: Site, provider: str, period: str) -> dict[str, Any] | Non
                 "unread": {str(number): len(names) for number, names in enumerate(landed.unread.values())},
             }
 
-        taken = stages.write(site.ips_records(provider, period), build, staging=site.staging, identity=stages.identity_of(inputs), inputs=inputs)
+        given = events.Dataset(f"records/{source.suffix.removeprefix('.') or 'folder'}")
+        with events.recorded(_lineage(site), "ips_records", period, provider=provider, inputs=[given]) as told:
+            taken = stages.write(site.ips_records(provider, period), build, staging=site.staging, identity=stages.identity_of(inputs), inputs=inputs)
+            told.outputs += events.tables("ips_records", taken.path / "accepted", taken.identity)
     facts = taken.manifest["facts"]
     return {
         "provider": provider,
@@ -136,6 +142,19 @@ def take_records(site: Site, provider: str, period: str) -> dict[str, Any] | Non
 
 
 def _judge(site: Site, wanted: Sequence[tuple[str, str]]) -> list[stages.Stage]:
+    """The findings of landed provider-months, see ``_judge_together``; each is a run of its own in the lineage."""
+    with ExitStack() as stack:
+        runs = [stack.enter_context(events.recorded(_lineage(site), "validate", period, provider=provider)) for provider, period in wanted]
+        found = _judge_together(site, wanted)
+        for (provider, period), told, stage in zip(wanted, runs, found, strict=True):
+            landed = stages.opened(site.landing(provider, period), stage.manifest["inputs"]["landing"])
+            told.inputs += events.judged(landed, stage.path)
+            if not stage.manifest["facts"]["file_codes"]:
+                told.outputs += events.tables("accepted", stage.path / "accepted", stage.identity)
+        return found
+
+
+def _judge_together(site: Site, wanted: Sequence[tuple[str, str]]) -> list[stages.Stage]:
     """The findings of landed provider-months, each a stage; those not at hand are judged together, since most of the cost is by the call.
 
     A provider's months come in their order.
@@ -361,17 +380,24 @@ def measure(site: Site, period: str) -> dict[str, Any]:
                 memory_limit=site.options.memory_limit,
             )
 
-    evidence = stages.write(site.evidence(period), build, staging=site.staging, identity=identity, inputs=inputs)
-    try:
-        published_now = stages.write(
-            site.releases(period),
-            lambda folder: _take_release(site, evidence, folder),
-            staging=site.data / "releases" / ".staging",
-            identity=identity,
-            inputs=inputs,
-        )
-    except RetryableError as error:
-        raise PublishError(str(error)) from None
+    lineage = _lineage(site)
+    read = [*events.accepted(computation.ELEMENTS), *events.local_records(records.values()), *events.reference(site.reference)]
+    with events.recorded(lineage, "measure", period, inputs=read) as told:
+        evidence = stages.write(site.evidence(period), build, staging=site.staging, identity=identity, inputs=inputs)
+        exact = evidence.path / "exact" / "measures.parquet"
+        told.outputs.append(events.measures(exact, identity, lineage.namespace))
+    with events.recorded(lineage, "publish", period, inputs=[events.Dataset("measures")]) as told:
+        try:
+            published_now = stages.write(
+                site.releases(period),
+                lambda folder: _take_release(site, evidence, folder),
+                staging=site.data / "releases" / ".staging",
+                identity=identity,
+                inputs=inputs,
+            )
+        except RetryableError as error:
+            raise PublishError(str(error)) from None
+        told.outputs.append(events.released(published_now.path / "measures.parquet", identity, lineage.namespace))
     _record(site, "published", published_now, {"release": published_now.identity, "provider_months": len(used)}, None, period)
     facts = evidence.manifest["facts"]
     return {
@@ -396,7 +422,9 @@ def copy_release(site: Site, period: str) -> dict[str, Any]:
     held = release(site, period)
     secret = site.secret(site.publish.credentials).get_secret_value() if site.publish.credentials else None
     options = copying.storage_options(secret, site.publish.endpoint)
-    copied = copying.copy(held, period, site.publish.copy_to, options, still=lambda: _in_force(site.releases(period)) == held.identity)
+    with events.recorded(_lineage(site), "copy", period, inputs=[events.Dataset("releases/measures")]) as told:
+        copied = copying.copy(held, period, site.publish.copy_to, options, still=lambda: _in_force(site.releases(period)) == held.identity)
+        told.outputs.append(events.copied(site.publish.copy_to, period, held.identity))
     if copied.changed or not ledger.mentions(site.ledger, "copied", held.identity):
         ledger.append(site.ledger, "copied", {"release": held.identity, "to": site.publish.copy_to, "objects": copied.files}, period=period)
     return {
@@ -731,6 +759,11 @@ def _as_submissions(used: Mapping[tuple[str, str], stages.Stage], view: Path) ->
         folder.symlink_to(stage.path, target_is_directory=True)
         folders.append(folder)
     return folders
+
+
+def _lineage(site: Site) -> events.Log:
+    """Where the lineage of a site is kept, if it is."""
+    return events.log(site.lineage if site.publish.lineage else None, site.name)
 
 
 def _take_accepted(judged: stages.Stage, folder: Path) -> Mapping[str, Any]:

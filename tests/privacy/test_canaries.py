@@ -6,6 +6,7 @@ one that fails in each stage because of a canary's own record.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import stat
@@ -69,6 +70,12 @@ def test_a_run_that_works(site: settings.Site) -> None:
     assert_clean(site.data)
     landed = b"".join(path.read_bytes() for path in (site.restricted / "landing").rglob("*.parquet"))
     assert found(landed), "the canaries did not reach the pipeline, so the test proves nothing"
+    told = [json.loads(line) for line in (site.lineage / f"{MONTH}.jsonl").read_text().splitlines()]
+    jobs = {
+        name: [event["eventType"] for event in told if event["job"]["name"] == name] for name in ("extract.MU1", "validate.MU2", "measure", "publish")
+    }
+    assert set(map(tuple, jobs.values())) == {("START", "COMPLETE")}
+    assert str(site.data) not in json.dumps(told)
     for path in site.data.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, f"{path} can be read by others"
 
@@ -92,9 +99,13 @@ def test_a_release_holds_only_what_may_be_published(site: settings.Site, disclos
     parts = {name for name in held if name.startswith("measures/period=")}
     described = {"README.txt", "LICENCE.txt", "SHA256SUMS", "datapackage.json", *dataset.DICTIONARY}
     described |= {f"{name}-metadata.json" for name in held if name.endswith(".csv")}
-    assert held - final - parts - described == {"index.html", "manifest.json", "measures.csv", "measures.parquet"}
+    pages = {name for name in held if name.endswith(".html")}
+    assert {"index.html", "definitions.html", "providers/MU1.html"} <= pages
+    assert held - final - parts - described - pages == {"manifest.json", "measures.csv", "measures.parquet"}
     assert parts and described <= held
     assert len([name for name in final if name.endswith(".csv")]) == (disclosure == "published")
+    header = (release / "measures.csv").read_text(encoding="utf-8").partition("\n")[0]
+    assert header.split(",") == dataset.schema().names, "release.yaml describes other columns than are released"
     assert not any("_RAW_" in name for name in final)
     assert {path.name for path in (evidence / "exact").iterdir()} == {"publication", "dashboard.csv", "measures.parquet"}
     with duck.session(read=[release]) as connection:
