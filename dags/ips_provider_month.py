@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import dag, get_current_context, task, task_group
 
-from dags.ips_tasks import ACCEPTED, DEFAULT_ARGS, LONDON, guarded, month_of, monthly, period_param, site
+from dags.ips_tasks import ACCEPTED, DEFAULT_ARGS, LONDON, asked_by, guarded, month_of, monthly, period_param, reason_of, replay_params, site
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import OutletEventAccessors
@@ -29,7 +29,8 @@ def extract(provider: str, period: str) -> dict[str, Any]:
     """Land what the provider's systems hold for the month, mapped to MHSDS, immutable and recorded."""
     from ips_pipeline import flows
 
-    return flows.extract(site(), provider, period)
+    context = get_current_context()
+    return flows.extract(site(), provider, period, why=reason_of(context), by=asked_by(context))
 
 
 @task(map_index_template=PROVIDER, multiple_outputs=False, outlets=[ACCEPTED])
@@ -62,13 +63,13 @@ def provider_month(provider: str, period: str) -> None:
     max_active_runs=1,
     max_active_tasks=4,
     default_args=DEFAULT_ARGS,
-    params={"period": period_param("the month before the run")},
+    params={"period": period_param("the month before the run"), **replay_params()},
     tags=["ips", "mhsds", "monthly"],
     doc_md="""
 ### IPS: one month of every provider
 
 For each provider of the site: **extract** lands the month from the provider's systems, **validate** judges it as the MHSDS
-submission portal would. Accepted rows come into force and start `ips_national_rollup`. Branches are independent.
+submission portal would. Accepted rows come into force and start `ips_national_rollup` and `ips_return`. Branches are independent.
 
 **A red `validate`, "Submission rejected: …"** - the return would be refused as a file. The other providers are not affected and
 their figures are published without this one's new month.
@@ -84,6 +85,10 @@ do. It is not tried again, since trying again would not help. Correct it, then c
 
 **"Unexpected …"** - a fault of the software. The message names its place in the code; exception texts may hold patient data and are never
 shown here. Run `ips run --config SITE.toml --period yyyy-mm --provider CODE` on the server.
+
+**A red `extract`, "… has been approved / handed over …"** - that month is settled. To run it again all the same, for a resubmission or after a
+correction, trigger the DAG with its `period`, the parameter `replay`, and the reason in `why`: the ledger keeps who and why, and earlier
+approvals end if anything changes.
 
 **Another month:** trigger with the parameter `period`, or `airflow backfill create --dag-id ips_provider_month …`. Repeating a month
 is safe: the same inputs give the same content, and nothing changes.

@@ -10,7 +10,7 @@ import os
 import re
 import traceback
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
@@ -69,6 +69,39 @@ def period_param(default: str) -> Param:
         title="Reporting month",
         description=f"yyyy-mm, such as 2026-08. Empty: {default}.",
     )
+
+
+def replay_params() -> dict[str, Param]:
+    """The parameters ``replay`` and ``why`` of a run that may do a settled month again."""
+    return {
+        "replay": Param(
+            False,
+            type="boolean",
+            title="Replay",
+            description="Run a month again that was approved, handed over or can no longer be submitted. Needs a reason.",
+        ),
+        "why": Param(None, type=["null", "string"], title="Why", description="The reason of a replay, kept in the ledger. No patient's details."),
+    }
+
+
+def reason_of(context: Context) -> str | None:
+    """Why a run does a month again; None when it is no replay. UsageError for a replay without a reason, and for a reason without one."""
+    from ips_pipeline.errors import UsageError
+
+    asked, why = bool(context["params"].get("replay")), str(context["params"].get("why") or "")
+    if asked != bool(why.strip()):
+        raise UsageError("A replay needs both parameters: replay set, and why with the reason that the ledger keeps")
+    return why if asked else None
+
+
+def asked_by(context: Context) -> str | None:
+    """Who started the run by hand, as Airflow knows them; None for a run of the schedule or of an event."""
+    return getattr(context["dag_run"], "triggering_user_name", None)
+
+
+def now() -> datetime:
+    """The time of day that windows are judged by, and that the ledger keeps: the machine's, in UTC."""
+    return datetime.now(UTC)
 
 
 def site() -> Site:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dags.approval import SignOff
 from dags.ips_tasks import ACCEPTED, month_before
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def test_parsing_needs_nothing_of_the_pipeline() -> None:
     ran = subprocess.run([sys.executable, "-c", PARSE], cwd=ROOT, capture_output=True, text=True, check=True)
     parsed = json.loads(ran.stdout.splitlines()[-1])
     assert parsed["errors"] == {}
-    assert parsed["dags"] == ["ips_national_rollup", "ips_provider_month"]
+    assert parsed["dags"] == ["ips_deadlines", "ips_national_rollup", "ips_provider_month", "ips_return"]
     assert not {"duckdb", "pandas", "great_expectations", "pyarrow"} & set(parsed["modules"])
     assert parsed["pipeline"] == []
     assert parsed["seconds"] < 2
@@ -47,6 +48,7 @@ def test_parsing_needs_nothing_of_the_pipeline() -> None:
 
 def test_a_failed_branch_stays_visible(bag: DagBag) -> None:
     """Every leaf runs only when all before it succeeded, so a failed branch fails the run, and no branch waits for another."""
+    assert [task.task_id for task in bag.dags["ips_return"].leaves] == ["one_return.hand_over"]
     for dag in bag.dags.values():
         assert {task.trigger_rule for task in dag.tasks} == {"all_success"}
     monthly = bag.dags["ips_provider_month"]
@@ -57,7 +59,8 @@ def test_a_failed_branch_stays_visible(bag: DagBag) -> None:
 
 def test_acceptance_starts_the_roll_up(bag: DagBag) -> None:
     assert bag.dags["ips_provider_month"].get_task("provider_month.validate").outlets == [ACCEPTED]
-    assert bag.dags["ips_national_rollup"].timetable.asset_condition.objects == (ACCEPTED,)
+    for name in ("ips_national_rollup", "ips_return"):
+        assert bag.dags[name].timetable.asset_condition.objects == (ACCEPTED,)
     # Events that arrive while a roll-up runs are taken together by the next one.
     assert bag.dags["ips_national_rollup"].max_active_runs == 1
 
@@ -67,9 +70,19 @@ def test_every_task_is_retried_only_as_the_default_says_and_hides_what_it_return
         assert not dag.catchup
         assert dag.default_args["show_return_value_in_logs"] is False
         for task in dag.tasks:
-            assert task.retries == 2
+            # A check of the day tells what it finds at once.
+            assert task.retries == (0 if dag.dag_id == "ips_deadlines" else 2)
             assert task.retry_exponential_backoff > 1
-            assert task.execution_timeout is not None
+            # People are given until the window closes, machines two hours.
+            assert (task.execution_timeout is None) == isinstance(task, SignOff)
+
+
+def test_nothing_leaves_without_passing_both_approvals(bag: DagBag) -> None:
+    returning = bag.dags["ips_return"]
+    asked = [task.task_id for task in returning.tasks if isinstance(task, SignOff)]
+    assert asked == ["one_return.approve", "one_return.approve_again"]
+    before: set[str] = returning.get_task("one_return.hand_over").get_flat_relative_ids(upstream=True)
+    assert set(asked) <= before
 
 
 def test_every_dag_tells_the_operator_what_to_do(bag: DagBag) -> None:

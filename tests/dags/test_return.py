@@ -1,0 +1,245 @@
+"""The return in Airflow: asked of people, bound to what they saw, recorded like the command line records it, and nothing out without it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
+from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
+from airflow.models.hitl import HITLDetail
+from airflow.models.taskinstance import TaskInstance
+from airflow.utils.session import create_session
+from fastapi import HTTPException
+from sqlalchemy import select
+
+from dags import ips_tasks
+from ips_pipeline import returns, settings
+from ips_pipeline.store import ledger, stages
+
+if TYPE_CHECKING:
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.models.dagrun import DagRun
+
+MONTH = ("RXA", "2026-08")
+ROLES = ("Head of information", "Caldicott Guardian")
+NOW = datetime(2026, 9, 10, 9, tzinfo=UTC)
+HEADER = "DatSetVer,OrgIDProvider,ReportingPeriodStartDate\n6.0,RXA,2026-08-01\n"
+SITE = """name = "A site"
+data = "data"
+reference = "reference"
+calendar = "calendar.csv"
+outbox = "outbox"
+[sources.files]
+kind = "files"
+folder = "exports"
+[[providers]]
+code = "RXA"
+name = "A trust"
+source = "files"
+mapping = "map.yaml"
+[signoff]
+roles = ["Head of information", "Caldicott Guardian"]
+"""
+CALENDAR = "opens,closes,state,source\n2026-08-21,2026-09-17,final,entered for the tests\n2026-09-18,2026-10-20,final,entered for the tests\n"
+
+
+_WAITING = (
+    select(HITLDetail)
+    .join(TaskInstance, HITLDetail.ti_id == TaskInstance.id)
+    .where(HITLDetail.responded_at.is_(None), TaskInstance.state == "awaiting_input")
+)
+
+
+@pytest.fixture(scope="module")
+def metadata() -> None:
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+class Desk:
+    """A site of one provider whose month was accepted, at a moment, and the run of its return."""
+
+    def __init__(self, folder: Path, bag: DagBag, monkeypatch: pytest.MonkeyPatch, extra: str = "") -> None:
+        (folder / "reference").mkdir()
+        (folder / "map.yaml").write_text("tables: {}\n", encoding="utf-8")
+        (folder / "calendar.csv").write_text(CALENDAR, encoding="utf-8")
+        (folder / "SITE.toml").write_text(SITE + extra, encoding="utf-8")
+        monkeypatch.delenv("IPS_DATA", raising=False)
+        monkeypatch.setenv("IPS_SITE", str(folder / "SITE.toml"))
+        monkeypatch.setattr(ips_tasks, "now", lambda: self.moment)
+        self.moment = NOW
+        self.site = settings.load(folder / "SITE.toml")
+        self.bag = bag
+        for task in bag.dags["ips_return"].tasks:
+            # Nobody waits here for a fault to pass.
+            monkeypatch.setattr(task, "retries", 0)
+        self.accept()
+
+    def accept(self, rows: int = 1) -> None:
+        """Put a month in force as validation does: a landing, its findings, its accepted rows."""
+        landed = self._put(self.site.landing(*MONTH), {"version": str(rows)}, {"rows": rows})
+        verdict = {"file_codes": [], "rows_submitted": rows + 2, "rows_rejected": 2, "findings": 3, "checks": 1}
+        judged = self._put(self.site.findings(*MONTH), {"landing": landed}, verdict)
+        self._put(self.site.accepted(*MONTH), {"findings": judged, "landing": landed}, {"rows": rows})
+
+    def _put(self, shelf: Path, inputs: Mapping[str, str], facts: Mapping[str, Any]) -> str:
+        def build(folder: Path) -> Mapping[str, Any]:
+            (folder / "MHS000Header.csv").write_text(HEADER, encoding="utf-8")
+            return facts
+
+        return stages.write(shelf, build, staging=self.site.staging, inputs=inputs).identity
+
+    def run(self, *answers: tuple[str, str, str], between: Mapping[int, Callable[[], object]] | None = None) -> DagRun:
+        """Run the DAG for the month. Each answer is a person, what they choose, and their role, given to the questions in their order.
+
+        ``between`` holds what happens before an answer, by its number, once the question stands.
+        """
+        self.stop, self.asked, self.trouble = False, [], None
+        asking = threading.Thread(target=self._answer_all, args=(answers, between or {}), daemon=True)
+        asking.start()
+        ran: DagRun = self.bag.dags["ips_return"].test(run_conf={"provider": MONTH[0], "period": MONTH[1]})
+        self.stop = True
+        asking.join()
+        if self.trouble:
+            raise self.trouble
+        return ran
+
+    def _answer_all(self, answers: Sequence[tuple[str, str, str]], between: Mapping[int, Callable[[], object]]) -> None:
+        try:
+            for number, answer in enumerate(answers):
+                while not self.stop and not (asked := self.question()):
+                    time.sleep(0.2)
+                if not self.stop:
+                    between.get(number, lambda: None)()
+                    self.asked.append(asked)
+                    self.answer(*answer)
+        except BaseException as trouble:  # noqa: BLE001 - told by ``run``
+            self.trouble = trouble
+            self.give_up()
+
+    def question(self) -> str:
+        """What a waiting task asks; nothing while none waits."""
+        with create_session() as session:
+            found = session.scalar(_WAITING)
+            return f"{found.subject}\n{found.body}" if found is not None else ""
+
+    def answer(self, person: str, choice: str, role: str) -> None:
+        """Answer as Airflow's API does: by the function behind its route, with what it checks about who answers."""
+        with create_session() as session:
+            ti = session.scalars(_WAITING).one().task_instance
+            given = UpdateHITLDetailPayload(chosen_options=[choice], params_input={"role": role, "comment": "seen"})
+            user = SimpleAuthManagerUser(username=person, role="admin")
+            update_hitl_detail(ti.dag_id, ti.run_id, ti.task_id, given, user, session, ti.map_index)
+
+    def give_up(self) -> None:
+        """Let no task wait for an answer that will not come."""
+        with create_session() as session:
+            for ti in session.scalars(select(TaskInstance).where(TaskInstance.state == "awaiting_input")):
+                ti.set_state("failed", session=session)
+
+    def lines(self) -> list[tuple[str, str]]:
+        return [(entry.kind, entry.actor) for entry in ledger.entries(self.site.ledger)]
+
+    @property
+    def outbox(self) -> list[str]:
+        return [path.name for path in (self.site.data.parent / "outbox").glob("RXA/2026-08/*/CHECKLIST.md")]
+
+
+def states(ran: DagRun) -> dict[str, str]:
+    return {ti.task_id.removeprefix("one_return."): str(ti.state) for ti in ran.get_task_instances()}
+
+
+@pytest.fixture
+def desk(tmp_path: Path, bag: DagBag, metadata: None, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    return Desk(tmp_path, bag, monkeypatch)
+
+
+@pytest.fixture
+def two(tmp_path: Path, bag: DagBag, metadata: None, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    return Desk(tmp_path, bag, monkeypatch, 'people = 2\n[signoff.holders]\n"Head of information" = ["hoi"]\n"Caldicott Guardian" = ["cg", "hoi"]\n')
+
+
+def test_an_approval_lets_the_package_out_and_the_ledger_says_who(desk: Desk) -> None:
+    ran = desk.run(("cg", "Approve", "Caldicott Guardian"))
+    assert states(ran) == {"due": "success", "build": "success", "approve": "success", "approve_again": "success", "hand_over": "success"}
+    assert [kind for kind, _ in desk.lines()] == ["packaged", "approved", "submitted"]
+    (approved,) = [entry for entry in ledger.entries(desk.site.ledger) if entry.kind == "approved"]
+    assert (approved.actor, approved.facts["role"], approved.facts["comment"]) == ("cg", "Caldicott Guardian", "seen")
+    assert approved.facts["content"] == returns.standing(desk.site, *MONTH).content
+    assert desk.outbox == ["CHECKLIST.md"]
+    (asked,) = desk.asked
+    assert "Rows: 1 would be loaded of 3, 2 rejected" in asked
+    assert str(approved.facts["content"]) in asked
+    assert "Window closes: 17 September 2026, in 7 days" in asked
+
+
+def test_a_declined_return_stays_and_the_answer_is_kept(desk: Desk) -> None:
+    ran = desk.run(("hoi", "Decline", "Head of information"))
+    assert states(ran)["approve"] == states(ran)["hand_over"] == "skipped"
+    assert desk.lines()[-1] == ("declined", "hoi")
+    assert desk.outbox == []
+
+
+def test_an_approval_of_a_draft_that_changed_meanwhile_fails_and_counts_for_nothing(desk: Desk) -> None:
+    def accepted_anew() -> None:
+        desk.accept(2)
+        returns.build_package(desk.site, *MONTH, clock=ips_tasks.now)
+
+    ran = desk.run(("cg", "Approve", "Caldicott Guardian"), between={0: accepted_anew})
+    assert (states(ran)["approve"], states(ran)["hand_over"]) == ("failed", "upstream_failed")
+    assert "approved" not in dict(desk.lines())
+    assert desk.outbox == []
+
+
+def test_two_people_are_asked_and_the_first_cannot_be_the_second(two: Desk) -> None:
+    def again() -> None:
+        with pytest.raises(HTTPException, match="not a respondent"):
+            two.answer("hoi", "Approve", ROLES[1])
+
+    ran = two.run(("hoi", "Approve", ROLES[0]), ("cg", "Approve", ROLES[1]), between={1: again})
+    assert set(states(ran).values()) == {"success"}
+    assert two.lines()[-3:] == [("approved", "hoi"), ("approved", "cg"), ("submitted", ledger.actor())]
+    assert "second approval" in two.asked[1]
+    assert "hoi as Head of information" in two.asked[1]
+
+
+def test_a_role_that_is_not_the_persons_is_refused(two: Desk) -> None:
+    ran = two.run(("cg", "Approve", ROLES[0]))
+    assert states(ran)["approve"] == "failed"
+    assert "approved" not in dict(two.lines())
+
+
+def test_what_was_approved_on_the_command_line_is_not_asked_again(desk: Desk) -> None:
+    returns.build_package(desk.site, *MONTH, clock=ips_tasks.now)
+    returns.decide(desk.site, *MONTH, "approved", role=ROLES[0], by="hoi", clock=ips_tasks.now)
+    assert set(states(desk.run()).values()) == {"success"}
+    assert [kind for kind, _ in desk.lines()] == ["packaged", "approved", "submitted"]
+    # Once more changes nothing.
+    assert set(states(desk.run()).values()) == {"success"}
+    assert len(desk.lines()) == 3
+
+
+@pytest.mark.parametrize("moment", [datetime(2027, 7, 1, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC)])
+def test_outside_its_window_nobody_is_asked_and_nothing_is_built(desk: Desk, moment: datetime) -> None:
+    desk.moment = moment
+    assert set(states(desk.run()).values()) == {"skipped"}
+    assert desk.lines() == []
+
+
+def test_the_check_of_deadlines_is_red_until_the_return_is_out(desk: Desk) -> None:
+    check = desk.bag.dags["ips_deadlines"]
+    assert states(check.test())["check"] == "success", "a week before the end"
+    desk.moment = datetime(2026, 9, 15, 6, tzinfo=UTC)
+    assert states(check.test())["check"] == "failed"
+    desk.run(("cg", "Approve", "Caldicott Guardian"))
+    assert states(check.test())["check"] == "success"
+    desk.moment = datetime(2028, 1, 1, tzinfo=UTC)
+    assert states(check.test())["check"] == "skipped", "no window is known"
