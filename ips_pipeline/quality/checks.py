@@ -70,8 +70,11 @@ ELEMENTS: Mapping[str, tuple[str, ...]] = {
 DERIVE = (
     "derive/submission",
     "derive/ips_team",
-    "derive/ips_procedure",
     "derive/ips_team_referral",
+    "derive/ips_written",
+    "derive/ips_procedure",
+    "derive/near_referral",
+    "derive/near_contact",
     "derive/ips_contact",
     "derive/ips_referral",
 )

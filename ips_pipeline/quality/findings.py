@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ FILE_KINDS = frozenset({"structure", "table_empty", "period_mismatch", "header_i
 #: Kinds that no engine can decide: the standard holds the code, the portal has no rule for it.
 INERT_KINDS = frozenset({"message_only"})
 
+_TABLES_AT_ONCE = 2
 _REFERENCE_LISTS = {"organisations": ("code",), "schools": ("code",), "postcodes": ("code", "Postcode")}
 
 
@@ -144,17 +146,11 @@ def judge(connection: Connection, rules: RuleSet, submissions: int) -> None:
     connection.execute("CREATE TABLE findings (submission INTEGER, table_name VARCHAR, row BIGINT, code VARCHAR)")
     # Most submissions fill a dozen of the 61 tables; a statement over an empty one still costs its planning.
     filled = _count_submitted(connection, standard)
-    for table in (table for table in standard.tables.values() if table.name in filled):
-        held = Judged(standard, table)
-        if simple := rules.by_row.get(table.id):
-            codes = ", ".join(f"CASE WHEN {KINDS[rule.kind].bad(rule, held)} THEN {text_literal(rule.code)} END" for rule in simple)
-            connection.execute(
-                f"INSERT INTO findings SELECT submission, {text_literal(table.name)}, row, unnest(codes) FROM ("
-                f"SELECT submission, row, list_filter([{codes}], lambda code: code IS NOT NULL) AS codes"
-                f" FROM {identifier(table.name + ' judged')} AS judged)"
-            )
-        for rule in rules.by_set.get(table.id, ()):
-            _find(connection, rule, table, standard)
+    # These rules read rows as submitted, so tables wait for nothing; planning and a month's smaller tables keep only one core busy.
+    with ThreadPoolExecutor(_TABLES_AT_ONCE) as tables:
+        judged = [tables.submit(_judge_table, connection.cursor(), rules, table) for table in standard.tables.values() if table.name in filled]
+        for done in judged:
+            done.result()
     _create_valid(connection, rules)
     for rule in (*rules.continuity, *rules.referential):
         table = standard.table(rule.table)
@@ -162,6 +158,20 @@ def judge(connection: Connection, rules: RuleSet, submissions: int) -> None:
             continue
         _find(connection, rule, table, standard, rejecting=rule.levels[rules.edition] in REJECTING)
     _file_findings(connection, rules, submissions)
+
+
+def _judge_table(connection: Connection, rules: RuleSet, table: Table) -> None:
+    """The row rules of one table, the simple ones in one pass, and then those that read other rows."""
+    held = Judged(rules.standard, table)
+    if simple := rules.by_row.get(table.id):
+        codes = ", ".join(f"CASE WHEN {KINDS[rule.kind].bad(rule, held)} THEN {text_literal(rule.code)} END" for rule in simple)
+        connection.execute(
+            f"INSERT INTO findings SELECT submission, {text_literal(table.name)}, row, unnest(codes) FROM ("
+            f"SELECT submission, row, list_filter([{codes}], lambda code: code IS NOT NULL) AS codes"
+            f" FROM {identifier(table.name + ' judged')} AS judged)"
+        )
+    for rule in rules.by_set.get(table.id, ()):
+        _find(connection, rule, table, rules.standard)
 
 
 def _count_submitted(connection: Connection, standard: Standard) -> frozenset[str]:

@@ -89,11 +89,10 @@ def _finding_lines(connection: Connection, rules: RuleSet, report: str) -> Itera
         if (level := rules.levels.get(rule.code)) and _report(level) == report:
             table = rules.standard.table(rule.table)
             about.append((rule.code, _message(rule, level, table), items_of(rule, table)))
-    codes = pa.array([code for code, _, _ in about])
-    descriptions = pa.array([description for _, description, _ in about])
-    names = [
-        pa.array([items[item].removeprefix("MHS000.") if item < len(items) else None for _, _, items in about], pa.string()) for item in range(ITEMS)
-    ]
+    elements = {f"item{item}": [items[item].removeprefix("MHS000.") if item < len(items) else None for _, _, items in about] for item in range(ITEMS)}
+    name = f"portal_{report}"
+    create_table(connection, name, {"code": [code for code, _, _ in about], "description": [message for _, message, _ in about], **elements})
+    codes, descriptions, *names = (column.combine_chunks() for column in connection.sql(f"FROM {identifier(name)}").to_arrow_table().columns)
     values = "".join(f", held[{item}]" for item in range(1, ITEMS + 1))
     found = connection.sql(
         f"SELECT submission, code{values} FROM (SELECT submission, code, held FROM portal_line"

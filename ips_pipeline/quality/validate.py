@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,10 +102,13 @@ def validate(
                 rules = findings.rule_set(standard, edition, lists)
                 findings.judge(connection, rules, len(folders))
                 _tally(connection, rules)
-                completeness.prepare(connection, standard, macros=False)
-                steps.run(connection, [completeness.STEP], {})
-                outcomes = checks.evaluate(connection, portals[start:stop], reference, lists, history, local)
-            portal.write(connection, rules, targets)
+                # Neither reads what the other makes, and most statements of a single month keep only one core busy.
+                with ThreadPoolExecutor(1) as beside:
+                    reports = beside.submit(portal.write, connection.cursor(), rules, targets)
+                    completeness.prepare(connection, standard, macros=False)
+                    steps.run(connection, [completeness.STEP], {})
+                    outcomes = checks.evaluate(connection, portals[start:stop], reference, lists, history, local)
+                    reports.result()
             _write_completeness(connection, targets)
             gated = run_gate(connection, rules, len(folders)) if gate else []
             for number, (folder, target) in enumerate(zip(folders, targets, strict=True), 1):

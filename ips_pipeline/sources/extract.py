@@ -15,7 +15,7 @@ from typing import Any
 from ips_pipeline.errors import InputError, IpsError, RetryableError, UsageError
 from ips_pipeline.mhsds import standard
 from ips_pipeline.settings import Provider, Site, SqlSource, check_period, near
-from ips_pipeline.sources import files, raw, sql
+from ips_pipeline.sources import files, raw
 from ips_pipeline.sources import mapping as mappings
 from ips_pipeline.sources.mapping import LocalMapping
 from ips_pipeline.store import stages
@@ -122,6 +122,8 @@ def _fetch(job: _Job, folder: Path) -> dict[str, raw.Fetched]:
     source = job.site.sources[name]
     if isinstance(source, SqlSource):
         bind = {"period_start": job.first, "period_end": job.last, "provider": job.provider.code}
+        from ips_pipeline.sources import sql  # noqa: PLC0415 - SQLAlchemy takes half a second that only databases need
+
         return sql.fetch(job.site, name, job.mapping.inputs, bind=bind, folder=folder)
     return files.fetch(name, source, job.mapping.inputs, fill={"period": job.period, "provider": job.provider.code}, folder=folder)
 

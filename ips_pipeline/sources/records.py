@@ -25,7 +25,7 @@ from ips_pipeline.errors import InputError, UsageError
 from ips_pipeline.mhsds import standard
 from ips_pipeline.mhsds.standard import LOCAL, Field, Table
 from ips_pipeline.settings import FilesSource, Site, near
-from ips_pipeline.sources import files, raw, sql
+from ips_pipeline.sources import files, raw
 from ips_pipeline.sources.mapping import Input
 from ips_pipeline.store.duck import identifier, session, text_literal
 from ips_pipeline.store.folders import ROW_COLUMN
@@ -184,6 +184,8 @@ def _from_queries(source: Path, site: Site | None, bind: Mapping[str, Any], work
     if isinstance(about, FilesSource):
         fetched = files.fetch(name, about, inputs, fill={key: str(value) for key, value in bind.items()}, folder=work)
     else:
+        from ips_pipeline.sources import sql  # noqa: PLC0415 - SQLAlchemy takes half a second that only databases need
+
         fetched = sql.fetch(site, name, inputs, bind=bind, folder=work)
     return [_from_fetched(key, item, f"{source}, input {key}", landed) for key, item in fetched.items()]
 

@@ -52,7 +52,7 @@ def prepare(connection: Connection, standard: Standard, *, macros: bool = True, 
     """Make what the SQL reads: ``field_value``, ``completeness_field``, ``completeness_code``, ``completeness_with``.
 
     The connection holds the tables of the submissions (``submission`` and the elements). ``field_value`` is a view with one row
-    per row and field: submission, table_name, element, value and with_value, the value of the element it is counted with.
+    per submission, field and value: submission, position of the field, value, with_value (the value of the element it is counted with), rows.
     ``macros`` is False where the format functions are there already. ``only`` names a table (table_name, submission, row) of the rows to look at.
     """
     if macros:
@@ -88,7 +88,7 @@ def prepare(connection: Connection, standard: Standard, *, macros: bool = True, 
 
 
 def _values(table: str, only: str | None) -> str:
-    """SQL for the values of a table's fields, one row each."""
+    """SQL for the values of a table's fields and how often each comes in a submission."""
     wanted_rows = (
         f" SEMI JOIN {identifier(only)} AS wanted ON wanted.table_name = {text_literal(table)}"
         " AND wanted.submission = source.submission AND wanted.row = source.row"
@@ -96,14 +96,15 @@ def _values(table: str, only: str | None) -> str:
         else ""
     )
     pairs = ", ".join(
-        f"{{element: {text_literal(one.element)}, value: {identifier(one.element)},"
+        f"{{position: CAST({place} AS SMALLINT), value: {identifier(one.element)},"
         f" with_value: {identifier(one.with_element) if one.with_element else 'CAST(NULL AS VARCHAR)'}}}"
-        for one in wanted()
+        for place, one in enumerate(wanted(), 1)
         if one.table == table
     )
+    # Most values come again and again. Fields go by number, since a long name in each key would cost more than the value.
     return (
-        f"SELECT submission, {text_literal(table)} AS table_name, held.element, held.value, held.with_value"
-        f" FROM (SELECT submission, unnest([{pairs}]) AS held FROM {identifier(table)} AS source{wanted_rows})"
+        "SELECT submission, held.position, held.value, held.with_value, count(*) AS rows"
+        f" FROM (SELECT submission, unnest([{pairs}]) AS held FROM {identifier(table)} AS source{wanted_rows}) GROUP BY ALL"
     )
 
 

@@ -32,7 +32,7 @@ SELECT
             AND mechanism.code = contact.ConsMechanismMH
             AND submission.UniqMonthID BETWEEN mechanism.from_month AND mechanism.to_month
     ) AS dashboard_direct
-FROM MHS201CareContact AS contact
+FROM near_contact AS contact
 INNER JOIN submission ON submission.submission = contact.submission
 SEMI JOIN code_group AS attended
     ON attended.group_name = 'attended'

@@ -12,8 +12,8 @@ WITH expression AS (
         replace(replace(split_part(Procedure, ':', 1), chr(10), ''), chr(13), '') AS code,
         rtrim(split_part(Procedure, ':', 1), ' ') AS exact_code,
         CASE WHEN contains(Procedure, '=') THEN split_part(Procedure, '=', -1) END AS qualifier
-    FROM MHS202CareActivity
-    WHERE Procedure IS NOT NULL
+    FROM ips_written
+    WHERE ips
     GROUP BY Procedure
 ),
 numbered AS (
@@ -47,6 +47,6 @@ SELECT
     bool_or(ips.unqualified OR NOT coalesce(ips.is_refusal, true)) AS counted,
     bool_or(ips.coded) AS coded,
     bool_or(coalesce(ips.is_refusal, false)) AS refused
-FROM MHS202CareActivity AS activity
+FROM ips_written AS activity
 INNER JOIN ips ON ips.Procedure = activity.Procedure
 GROUP BY activity.submission, activity.CareContactID

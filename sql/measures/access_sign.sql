@@ -5,26 +5,14 @@
 --   other_holder  an IPS team made the contact, but does not hold the referral in that month
 --   other_month   an IPS team holds the referral, but in another month of the twelve
 -- Grain: one row per referral. Keys: UniqServReqID.
-WITH expression AS (
+WITH coded AS (
     SELECT
-        Procedure,
-        bool_or(code_group.group_name = 'ips procedure') AS ips,
-        bool_or(code_group.group_name = 'ips service referral') AS signpost
-    FROM (SELECT DISTINCT Procedure FROM MHS202CareActivity WHERE Procedure IS NOT NULL) AS used
-    INNER JOIN code_group
-        ON code_group.group_name IN ('ips procedure', 'ips service referral')
-        AND contains(used.Procedure, code_group.code)
-    GROUP BY Procedure
-),
-coded AS (
-    SELECT
-        activity.submission,
-        activity.CareContactID,
-        bool_or(expression.ips) AS ips,
-        bool_or(expression.signpost) AS signpost
-    FROM MHS202CareActivity AS activity
-    INNER JOIN expression ON expression.Procedure = activity.Procedure
-    GROUP BY activity.submission, activity.CareContactID
+        submission,
+        CareContactID,
+        bool_or(ips) AS ips,
+        bool_or(signpost) AS signpost
+    FROM ips_written
+    GROUP BY submission, CareContactID
 ),
 held_some_month AS (
     SELECT DISTINCT
@@ -46,7 +34,7 @@ contact AS (
         coalesce(coded.signpost, false) AS signposted,
         by_ips_team.CareProfTeamLocalID IS NOT NULL AS other_holder,
         held_some_month.ServiceRequestID IS NOT NULL AS other_month
-    FROM MHS201CareContact AS source
+    FROM near_contact AS source
     INNER JOIN submission ON submission.submission = source.submission
     SEMI JOIN code_group AS attended
         ON attended.group_name = 'attended'

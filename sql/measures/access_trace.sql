@@ -23,6 +23,27 @@ request AS (
         AND wanted.ServiceRequestID = referral.ServiceRequestID
     WHERE submission.UniqMonthID <= getvariable('window_last_month')
 ),
+far AS (
+    -- Local records may name a referral that nothing in MHSDS brings near IPS.
+    SELECT request.submission, request.ServiceRequestID
+    FROM request
+    INNER JOIN submission ON submission.submission = request.submission
+    ANTI JOIN near_referral
+        ON near_referral.OrgIDProv = submission.OrgIDProv
+        AND near_referral.ServiceRequestID = request.ServiceRequestID
+),
+held AS (
+    SELECT submission, ServiceRequestID, ConsMechanismMH, AttendStatus
+    FROM near_contact
+
+    UNION ALL
+
+    SELECT contact.submission, contact.ServiceRequestID, contact.ConsMechanismMH, contact.AttendStatus
+    FROM MHS201CareContact AS contact
+    SEMI JOIN far
+        ON far.submission = contact.submission
+        AND far.ServiceRequestID = contact.ServiceRequestID
+),
 contact AS (
     SELECT
         request.UniqServReqID,
@@ -39,7 +60,7 @@ contact AS (
         )) AS direct
     FROM request
     INNER JOIN submission ON submission.submission = request.submission
-    INNER JOIN MHS201CareContact AS contact
+    INNER JOIN held AS contact
         ON contact.submission = request.submission
         AND contact.ServiceRequestID = request.ServiceRequestID
     LEFT JOIN code_group AS attended

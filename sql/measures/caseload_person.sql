@@ -43,6 +43,24 @@ registered AS (
     INNER JOIN gp_practice ON gp_practice.GMPReg = registration.GMPReg
     WHERE registration.EndDateGMPRegistration IS NULL
     GROUP BY described.Person_ID
+),
+banded AS (
+    -- There are a hundred ages and half a million people: an age finds its bands once.
+    SELECT
+        of_person.age,
+        age_group.level AS age_group,
+        working_age.level AS working_age,
+        adult.level AS adult
+    FROM (SELECT DISTINCT age FROM described) AS of_person
+    LEFT JOIN band AS age_group
+        ON age_group.class = 'age group'
+        AND of_person.age BETWEEN age_group.lowest AND age_group.highest
+    LEFT JOIN band AS working_age
+        ON working_age.class = 'working age'
+        AND of_person.age BETWEEN working_age.lowest AND working_age.highest
+    LEFT JOIN band AS adult
+        ON adult.class = 'adult'
+        AND of_person.age BETWEEN adult.lowest AND adult.highest
 )
 SELECT
     described.Person_ID,
@@ -50,9 +68,9 @@ SELECT
     coalesce(geography.SubICB, 'Unknown') AS by_sub_icb,
     coalesce(geography.ICB, 'Unknown') AS by_icb,
     coalesce(geography.Region, 'Unknown') AS by_region,
-    coalesce(age_group.level, 'Unknown') AS by_age_group,
-    coalesce(working_age.level, 'Unknown') AS by_working_age,
-    coalesce(adult.level, 'Unknown') AS by_adult,
+    coalesce(banded.age_group, 'Unknown') AS by_age_group,
+    coalesce(banded.working_age, 'Unknown') AS by_working_age,
+    coalesce(banded.adult, 'Unknown') AS by_adult,
     coalesce(identity.description, gender.description, 'Unknown') AS by_gender,
     coalesce(ethnicity.level, 'Unknown') AS by_ethnicity,
     coalesce(deprivation.level, 'Unknown') AS by_deprivation,
@@ -63,15 +81,7 @@ LEFT JOIN postcode ON postcode.Postcode = described.Postcode
 LEFT JOIN lsoa_imd ON lsoa_imd.LSOA2011 = postcode.LSOA2011
 LEFT JOIN commissioner_code_change AS change ON change.OldSubICB = coalesce(registered.SubICB, postcode.SubICB)
 LEFT JOIN geography ON geography.SubICB = coalesce(change.NewSubICB, registered.SubICB, postcode.SubICB)
-LEFT JOIN band AS age_group
-    ON age_group.class = 'age group'
-    AND described.age BETWEEN age_group.lowest AND age_group.highest
-LEFT JOIN band AS working_age
-    ON working_age.class = 'working age'
-    AND described.age BETWEEN working_age.lowest AND working_age.highest
-LEFT JOIN band AS adult
-    ON adult.class = 'adult'
-    AND described.age BETWEEN adult.lowest AND adult.highest
+LEFT JOIN banded ON banded.age = described.age
 LEFT JOIN code_level AS identity
     ON identity.class = 'gender'
     AND identity.code = described.GenderIDCode

@@ -18,7 +18,7 @@ candidate AS (
         contact.AttendStatus IN (SELECT code FROM code_group WHERE group_name = 'attended') AS attended,
         team.CareProfTeamLocalID IS NOT NULL AS by_ips_team,
         known.ServiceRequestID IS NOT NULL AS known_referral
-    FROM MHS201CareContact AS contact
+    FROM near_contact AS contact
     INNER JOIN submission ON submission.submission = contact.submission
     LEFT JOIN ips_team AS team
         ON team.submission = contact.submission

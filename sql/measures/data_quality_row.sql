@@ -15,7 +15,7 @@ referral AS (
 ),
 contact AS (
     SELECT contact.submission, contact.row, contact.CareContactID
-    FROM MHS201CareContact AS contact
+    FROM near_contact AS contact
     SEMI JOIN referral
         ON referral.submission = contact.submission
         AND referral.ServiceRequestID = contact.ServiceRequestID

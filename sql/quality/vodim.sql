@@ -13,18 +13,14 @@ WITH attribute AS (
     FROM completeness_code
     WHERE list = 'SnomedAttribute'
 ),
-held AS (
-    -- Most values come again and again, so each is read once per submission.
-    SELECT submission, table_name, element, value, with_value, count(*) AS rows
-    FROM field_value
-    GROUP BY submission, table_name, element, value, with_value
+counted AS (
+    SELECT * FROM field_value
 ),
-read AS (
+classed AS (
+    -- A value is judged once, however many submissions hold it.
     SELECT
-        field_value.rows,
-        field_value.submission,
-        field_value.table_name,
-        field_value.element,
+        field_value.position,
+        field_value.value,
         CASE
             WHEN field_value.value IS NULL OR ltrim(field_value.value, ' ') = '' THEN 'missing'
             WHEN special.class IS NOT NULL THEN special.class
@@ -37,21 +33,32 @@ read AS (
             WHEN field.format = 'snomed expression' AND NOT is_expression(field_value.value, attribute.codes) THEN 'invalid'
             ELSE 'valid'
         END AS class
-    FROM held AS field_value
-    INNER JOIN completeness_field AS field
-        ON field.table_name = field_value.table_name
-        AND field.element = field_value.element
+    FROM (SELECT DISTINCT position, value FROM counted) AS field_value
+    INNER JOIN completeness_field AS field ON field.position = field_value.position
     CROSS JOIN attribute
     LEFT JOIN completeness_code AS special
         ON special.list = field.list
         AND special.code = field_value.value
+),
+read AS (
+    SELECT
+        counted.rows,
+        counted.submission,
+        field.table_name,
+        field.element,
+        classed.class
+    FROM counted
+    INNER JOIN completeness_field AS field ON field.position = counted.position
+    INNER JOIN classed
+        ON classed.position = counted.position
+        AND classed.value IS NOT DISTINCT FROM counted.value
     LEFT JOIN completeness_with AS companion
         ON companion.table_name = field.table_name
         AND companion.element = field.element
-        AND companion.code = field_value.with_value
+        AND companion.code = counted.with_value
     WHERE CASE field.scope
-        WHEN 'filled' THEN field_value.value IS NOT NULL
-        WHEN 'with' THEN companion.code IS NOT NULL OR (field.with_group IS NULL AND field_value.with_value IS NOT NULL)
+        WHEN 'filled' THEN counted.value IS NOT NULL
+        WHEN 'with' THEN companion.code IS NOT NULL OR (field.with_group IS NULL AND counted.with_value IS NOT NULL)
         ELSE true
     END
 )
