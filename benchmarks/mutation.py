@@ -248,8 +248,8 @@ def _dashboard_fails(connection: duck.Connection) -> str | None:
     cases = _golden("test_dashboard_cases")
     found: dict[tuple[str, str], dict[str, int]] = {}
     rows = connection.sql(
-        "SELECT strftime(ReportingPeriodEndDate, '%Y-%m'), level, quantity, amount FROM dashboard_quantity"
-        " WHERE breakdown = 'dashboard_provider' AND amount <> 0"
+        "SELECT strftime(ReportingPeriodEndDate, '%Y-%m'), level, quantity, sum(amount) FROM dashboard_quantity"
+        " WHERE breakdown = 'dashboard_provider' AND amount <> 0 GROUP BY ALL"
     ).fetchall()
     for month, level, quantity, amount in rows:
         found.setdefault((month, level), {})[quantity] = int(amount)
@@ -265,7 +265,24 @@ def _dashboard_fails(connection: duck.Connection) -> str | None:
         of_case = placed.get((case.get("at", cases.MONTH), cases.provider(case)), [])
         if len(of_case) == 1 and of_case[0] != cases.levels(case):
             return str(case["case"])
+    for breakdown, level, name in _LEVELS:
+        counted = connection.sql(
+            f"SELECT UniqMonthID, {level}, {name}, count(*) FROM dashboard_row GROUP BY ALL EXCEPT"
+            f" SELECT UniqMonthID, level, level_name, AllReferrals FROM dashboard_count WHERE breakdown = 'dashboard_{breakdown}'"
+        ).fetchall()
+        if counted:
+            return breakdown
     return None
+
+
+#: Breakdown, level and level name of the dashboard, as columns of its rows.
+_LEVELS = (
+    ("england", "'England'", "'England'"),
+    ("provider", "OrgIDProv", "provider_name"),
+    ("team", "team", "provider_name"),
+    *((name, name, f"{name}_name") for name in ("sub_icb", "icb", "region")),
+    *((name, name, name) for name in ("source", "age", "ethnicity", "gender", "deprivation")),
+)
 
 
 _modules: dict[str, ModuleType] = {}

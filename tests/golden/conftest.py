@@ -31,7 +31,7 @@ HOMES: Mapping[str, tuple[str, str, str]] = {
     "IM1 1AA": ("M99999999", "M99999999", "X98"),
 }
 #: GP practices and the sub-ICB of each; ZZZ is one that no longer exists.
-PRACTICES: Mapping[str, str] = {"B00001": "BBB", "B00002": "BBB", "C00001": "CCC", "Z00001": "ZZZ", "N00001": ""}
+PRACTICES: Mapping[str, str] = {"B00001": "BBB", "B00002": "BBB", "C00001": "CCC", "Z00001": "ZZZ", "X00001": "X98", "N00001": ""}
 PROVIDERS = ("RAA", "RBB", "RZZ", "DFC", "S9X2N", "RT3", "RT4", "RT7", "RT8", "RT12", "RT13")
 
 

@@ -51,9 +51,11 @@ class Story:
             row = {
                 "CareContactID": identity,
                 "ServiceRequestID": self.referral,
-                "CareContDate": f"{month}-{day:02d}",
+                "CareContDate": f"{month}-{day:02d}" if day else None,
                 "ConsMechanismMH": mechanism or "01",
                 "AttendStatus": "5",
+                # Rows of one contact differ in what no measure reads.
+                "PlannedCareContIndicator": str(number) if told.get("same_contact") else None,
             }
             self.add(month, "MHS201CareContact", row)
             if procedure:
