@@ -274,9 +274,8 @@ def build_package(
         temporary=site.temporary,
         memory_limit=site.options.memory_limit,
     )
-    if built.stage.changed or not ledger.mentions(site.ledger, "packaged", built.stage.identity):
-        kept = {"package": built.stage.identity, "accepted": accepted.identity, "rows": built.facts["rows"], "access": "access" in built.facts}
-        ledger.append(site.ledger, "packaged", kept, provider=provider, period=period, clock=clock)
+    kept = {"package": built.stage.identity, "accepted": accepted.identity, "rows": built.facts["rows"], "access": "access" in built.facts}
+    ledger.append_once(site.ledger, "packaged", kept, built.stage.identity, provider=provider, period=period, clock=clock)
     return built
 
 
@@ -373,9 +372,8 @@ def hand_over(site: Site, provider: str, period: str, *, clock: Clock = ledger.u
         inputs={"content": now.content, "approvals": [approval.seal for approval in now.approvals]},
     )
     facts = {"content": now.content, "package": package.identity, "closes": closes, "resubmission": window.resubmission}
-    if now.state is not signoff.State.SUBMITTED:
-        ledger.append(site.ledger, "submitted", facts, provider=provider, period=period, clock=clock)
-    return {"provider": provider, "period": period, **facts, "path": str(handed.path), "changed": now.state is not signoff.State.SUBMITTED}
+    changed = ledger.append_once(site.ledger, "submitted", facts, now.content, provider=provider, period=period, clock=clock)
+    return {"provider": provider, "period": period, **facts, "path": str(handed.path), "changed": changed}
 
 
 def import_feedback(site: Site, provider: str, period: str, kind: FeedbackKind, file: Path) -> dict[str, Any]:
@@ -392,7 +390,8 @@ def import_feedback(site: Site, provider: str, period: str, kind: FeedbackKind, 
         return {"kind": held.kind, "rows": dict(held.rows), "unknown": list(held.unknown)}
 
     stage = stages.write(site.feedback(provider, period, kind), take, staging=site.staging, identity=stages.identity_of(inputs), inputs=inputs)
-    if stage.changed:
+    # A month has up to three kinds of feedback: what came last of this kind may not be the last line about it.
+    if stage.changed or not ledger.mentions(site.ledger, "feedback", stage.identity):
         ledger.append(site.ledger, "feedback", {"kind": kind, "identity": stage.identity}, provider=provider, period=period)
     return {**stage.manifest["facts"], "identity": stage.identity, "changed": stage.changed}
 

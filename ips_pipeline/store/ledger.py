@@ -107,6 +107,32 @@ def append(
         raise storage_error(error, home) from None
 
 
+def append_once(
+    home: Path,
+    kind: Kind,
+    facts: Mapping[str, Any],
+    identity: str,
+    *,
+    provider: str,
+    period: str,
+    clock: Callable[[], datetime] = utc_now,
+) -> bool:
+    """Add a line unless the last one of its kind about that month names the identity already; gives whether it was added.
+
+    For what two processes may do at once, and for what was done by one that was killed before it could say so. Raises as ``append``.
+    """
+    try:
+        with _locked(home):
+            last = _mend(home, clock)
+            about = [entry for entry in entries(home) if (entry.kind, entry.provider, entry.period) == (kind, provider, period)]
+            if about and identity in about[-1].facts.values():
+                return False
+            _write(home, last, kind, facts, provider, period, actor(), clock)
+            return True
+    except OSError as error:
+        raise storage_error(error, home) from None
+
+
 def entries(home: Path) -> Iterator[Entry]:
     """The lines in order, as they stand; InputError at one that is not an entry."""
     path = home / LEDGER

@@ -64,6 +64,10 @@ def standing(entries: Iterable[Entry], provider: str, period: str, content: str,
             continue
         if entry.facts["content"] != content:
             expired += entry.kind == "approved"
+            if entry.kind == "submitted":
+                # Another return of the month went out since: to go back to this content is a new return, to be approved anew.
+                submitted = False
+                approvals.clear()
             continue
         match entry.kind:
             case "approved":
