@@ -30,7 +30,7 @@ from ips_pipeline.quality.findings import Portal, period_days
 from ips_pipeline.quality.validate import Verdict
 from ips_pipeline.reports import earlier
 from ips_pipeline.reports.data_docs import write_data_docs
-from ips_pipeline.reports.release import released_values, write_release_page
+from ips_pipeline.reports.release import released_values, write_release_site
 from ips_pipeline.reports.validation import Checked, write_validation_reports
 from ips_pipeline.settings import Site, check_period
 from ips_pipeline.sources import madeup
@@ -792,7 +792,7 @@ def _take_release(site: Site, evidence: stages.Stage, folder: Path) -> Mapping[s
         site.notice,
     )
     dataset.describe(folder, about)
-    write_release_page(
+    write_release_site(
         folder,
         identity=evidence.identity,
         submissions=facts["submissions"],

@@ -137,14 +137,25 @@ def load() -> Registry:
 
 
 def definitions() -> list[dict[str, Any]]:
-    """What each measure means, for those who read a release: definition, numerator, denominator, unit, source, version, family, breakdowns."""
+    """What each measure means, for those who read a release: definition, numerator, denominator, unit, source, version, family, breakdowns.
+
+    ``references`` is the level that the others of a breakdown are compared with, by the name of the breakdown, where the registry names one.
+    """
     keys = ("id", "family", "version", "kind", "per", "title", "definition", "numerator", "denominator", "unit", "source", "caveats", "corrects")
     known = load()
     return [
         {key: getattr(item, key) for key in keys}
         | {"family_title": known.families[item.family], "breakdowns": [known.breakdowns[name].name for name in item.breakdowns]}
+        | {"references": _references(item, known.breakdowns)}
         for item in known.measures
     ]
+
+
+def _references(measure: Measure, breakdowns: Mapping[str, Breakdown]) -> dict[str, str]:
+    if not measure.fair:
+        return {}
+    named = {breakdowns[key].name: measure.reference or breakdowns[key].reference for key in measure.breakdowns}
+    return {name: level for name, level in named.items() if level is not None}
 
 
 def _read(name: str) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -82,6 +83,19 @@ class Chromium:
             view.picture = b64decode(shot["data"])
         self._ask("Target.closeTarget", {"targetId": target})
         return view
+
+    def printed(self, page: Path) -> int:
+        """How many sheets of paper a page takes, in the size that it asks for."""
+        target = self._ask("Target.createTarget", {"url": "about:blank"})["targetId"]
+        session = self._ask("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
+        self._ask("Page.enable", {}, session)
+        self._number += 1
+        self._send(self._number, "Page.navigate", {"url": page.resolve().as_uri()}, session)
+        while self._next().get("method") != "Page.loadEventFired":
+            pass
+        paper = b64decode(self._ask("Page.printToPDF", {"preferCSSPageSize": True}, session)["data"])
+        self._ask("Target.closeTarget", {"targetId": target})
+        return len(re.findall(rb"/Type\s*/Page\b", paper))
 
     def _ask(self, method: str, parameters: dict[str, Any], session: str | None = None, view: View | None = None) -> dict[str, Any]:
         self._number += 1

@@ -13,22 +13,16 @@ from datetime import date
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
-from urllib.parse import unquote
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from ips_pipeline.errors import InputError
-from ips_pipeline.measures import registry
 from ips_pipeline.reports import pages
 from ips_pipeline.reports.earlier import Outcome, write_outcome
-from ips_pipeline.reports.release import write_release_page
 from ips_pipeline.reports.validation import Checked, write_validation_report, write_validation_reports
 from tests.unit.test_worklist import sheets
 
 CANARY = "CANARY-9990417"
-HOSTILE = "<script>alert('x')</script> & \"Sons\" NHS TRUST"
 
 
 @dataclass
@@ -95,198 +89,6 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         writer.writerow(header)
         writer.writerows(rows)
     return path
-
-
-LEVELS = [
-    # breakdown, level, description, count, rate, population of the rate
-    ("England", "England", "England", "1234", "2.1937", 56_250_000),
-    ("England; Age Band", "0 to 5", "0 to 5", "0", "0", 3_000_000),
-    ("England; Age Band", "20 to 24", "20 to 24", "1200", "33.333", 3_600_000),
-    ("England; Age Band", "UNKNOWN", "UNKNOWN", "34", "0.0", 0),
-    ("England; Gender", "1", "Male", "600", "2.2", 27_000_000),
-    ("England; Gender", "3", "Non-binary", "12", "0.0", 0),
-    ("Provider", "RXA", HOSTILE, "1015", None, None),
-    ("Provider", "RXB", "QUIET NHS TRUST", "*", None, None),
-    ("Sub ICB of GP Practice or Residence", "11M", "NHS NORTHSHIRE ICB - 11M", "220", "4.0", 5_500_000),
-    ("Sub ICB of GP Practice or Residence", "15N", "NHS NORTHSHIRE ICB - 15N", "*", "*", 900_000),
-    ("Sub ICB of GP Practice or Residence", "UNKNOWN", "UNKNOWN", "*", "*", 0),
-]
-#: Months, measures and numerators of England on the dashboard; None is a hidden one.
-DASHBOARD = [
-    (date(2026, 7, 31), "NewReferrals", 1450),
-    (date(2026, 7, 31), "Caseload", 5100),
-    (date(2026, 8, 31), "Caseload", 5250),
-    (date(2026, 7, 31), "ClosedReferrals", None),
-    (date(2026, 8, 31), "ClosedReferrals", 40),
-]
-COLUMNS = {
-    "family": pa.string(), "measure_id": pa.string(), "measure_name": pa.string(), "definition_version": pa.string(), "period_start": pa.date32(),
-    "period_end": pa.date32(), "status": pa.string(), "breakdown": pa.string(), "level": pa.string(), "level_name": pa.string(),
-    "variant": pa.string(), "numerator": pa.int64(), "denominator": pa.int64(), "value": pa.float64(), "published": pa.string(),
-    "disclosure": pa.string(), "lower": pa.float64(), "upper": pa.float64(), "unit": pa.string(), "kind": pa.string(),
-}  # fmt: skip
-
-
-def write_release(folder: Path, variant: str, levels: Sequence[tuple[str, str, str, str | None, str | None, int | None]]) -> Path:
-    """A release folder with MHS116, the dashboard, one measure of our own, and one that was not evaluated."""
-    period = {"period_start": date(2025, 9, 1), "period_end": date(2026, 8, 31), "status": "Performance"}
-    rows: list[dict[str, object]] = [
-        {**period, "family": "mhs116", "measure_id": measure, "measure_name": f"Title of {measure}", "definition_version": "2024-07",
-         "breakdown": breakdown, "level": level, "level_name": name, "variant": variant, "denominator": people if measure == "MHS116a" else None,
-         "published": value, "disclosure": "suppressed" if value == "*" else "not submitted" if value is None else "rounded", "kind": "count"}
-        for breakdown, level, name, count, rate, people in levels
-        for measure, value in (("MHS116", count), ("MHS116a", rate))
-        if measure == "MHS116" or rate is not None
-    ]  # fmt: skip
-    rows += [
-        {"family": "dashboard", "measure_id": measure, "measure_name": measure, "definition_version": "1.3", "period_end": end,
-         "breakdown": "England", "level": "England", "variant": "local", "numerator": number,
-         "disclosure": "suppressed" if number is None else "rounded"}
-        for end, measure, number in DASHBOARD
-    ]  # fmt: skip
-    rows += [
-        {**period, "family": "access", "measure_id": "ACC99", "measure_name": "Seen in time", "definition_version": "1", "breakdown": "All",
-         "level": "All", "variant": "local", "numerator": 25, "denominator": 50, "value": 0.5, "lower": 0.366, "upper": 0.634,
-         "disclosure": "rounded", "unit": "people", "kind": "proportion"},
-        {**period, "family": "mhs116", "measure_id": "MHS116a", "measure_name": "Title of MHS116a", "definition_version": "2024-07",
-         "breakdown": "England; Upper Ethnicity", "variant": "unsuppressed", "disclosure": "not evaluated"},
-    ]  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    table = pa.Table.from_pylist([dict.fromkeys(COLUMNS) | row for row in rows], pa.schema(COLUMNS))
-    pq.write_table(table, folder / "measures.parquet")
-    (folder / "measures.csv").write_text("family,measure_id\n")
-    return folder
-
-
-@pytest.fixture
-def release(tmp_path: Path) -> Path:
-    folder = write_release(tmp_path / "release", "published", LEVELS)
-    write_csv(folder / "publication" / "MHSDS Data_AugPerf_2026_bbrb.csv", ["MEASURE_ID"], [["MHS116"]])
-    return folder
-
-
-REASONS = [{"measure": "MHS116a", "breakdown": "England; Upper Ethnicity", "needs": ["census2021_ethnicity.csv"]}]
-
-
-@pytest.fixture
-def release_page(release: Path) -> Path:
-    return write_release_page(
-        release, identity="0123456789abcdef", submissions=24, not_evaluated=REASONS, definitions=registry.definitions(), notice="Made-up data."
-    )
-
-
-def test_every_published_number_is_on_the_release_page(release_page: Path) -> None:
-    seen = read(release_page)
-    for breakdown, level, name, count, rate, people in LEVELS[1:]:
-        cells, values = seen.rows[f"{breakdown}|{level}"], list(seen.values[f"{breakdown}|{level}"])
-        assert cells[0] == ("Unknown" if level == "UNKNOWN" else name)
-        if count == "*":
-            assert cells[1].startswith("*") and "fewer than 5" in cells[1]
-        else:
-            assert values.pop(0) == count and cells[1] == f"{int(count):,}"
-        if rate is None or rate == "*" or not people:
-            assert not values
-            assert people != 0 or rate == "*" or cells[2] == "no population"
-        else:
-            assert values == [rate] and abs(float(cells[2]) - float(rate)) <= 0.05
-    assert "1,234" in seen.text and "2.2 for every 100,000 people" in seen.text
-
-
-def test_trends_are_england_alone_and_an_absent_row_is_nought(release_page: Path) -> None:
-    cells = re.findall(r'data-measure="(\w+)" data-end="([0-9-]+)">([0-9,]+)<', release_page.read_text())
-    assert {(measure, end): value for measure, end, value in cells} == {
-        ("NewReferrals", "2026-07-31"): "1,450",
-        ("NewReferrals", "2026-08-31"): "0",
-        ("ClosedReferrals", "2026-08-31"): "40",
-        ("Caseload", "2026-07-31"): "5,100",
-        ("Caseload", "2026-08-31"): "5,250",
-    }
-
-
-def test_a_hidden_month_is_an_asterisk_and_has_no_chart(release_page: Path) -> None:
-    text = release_page.read_text()
-    assert re.search(r'data-measure="ClosedReferrals" data-end="2026-07-31"><span aria-hidden="true">\*<', text)
-    assert 'id="trend-Caseload-caption"' in text and 'id="trend-ClosedReferrals-caption"' not in text
-
-
-def test_our_own_measures_stand_with_their_intervals(release_page: Path) -> None:
-    assert read(release_page).rows["own|ACC99"] == ["Seen in time (ACC99)", "50%", "36.6 to 63.4", "people"]
-
-
-def test_a_local_release_tells_nought_hidden_and_not_sent_apart(tmp_path: Path) -> None:
-    levels = [
-        ("England", "England", "England", "1235", "2.2", 56_250_000),
-        ("Provider", "RXA", "BUSY TRUST", "1230", None, None),
-        ("Provider", "RXB", "QUIET TRUST", "*", None, None),
-        ("Provider", "RXC", "EMPTY TRUST", "0", None, None),
-        ("Provider", "RXD", "SILENT TRUST", None, None, None),
-    ]
-    page = write_release_page(write_release(tmp_path / "release", "local", levels))
-    seen = read(page)
-    assert [seen.rows[f"Provider|{code}"][1] for code in ("RXA", "RXB", "RXC", "RXD")] == ["1,230", "*hidden", "0", "nothing sent"]
-    assert "about 1,235 referrals" in " ".join(seen.text.split())
-    assert "are exact" not in seen.text
-    assert "3 providers sent data" in " ".join(seen.text.split())
-
-
-def test_a_small_site_hides_its_total_too(tmp_path: Path) -> None:
-    page = write_release_page(write_release(tmp_path / "release", "local", [("England", "England", "England", "*", "*", 56_250_000)]))
-    assert "a few referrals" in read(page).text
-
-
-def test_a_page_is_not_made_from_exact_numbers(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is not that of a release"):
-        write_release_page(write_release(tmp_path / "release", "unsuppressed", LEVELS))
-
-
-def test_names_are_escaped(release_page: Path) -> None:
-    text = release_page.read_text()
-    assert "<script" not in text.lower()
-    assert "&lt;script&gt;alert(" in text
-    assert HOSTILE in [cells[0] for cells in read(release_page).rows.values()]
-
-
-def test_what_was_not_evaluated_is_told_with_its_reason(release_page: Path) -> None:
-    text = read(release_page).text
-    assert "census2021_ethnicity.csv" in text and "England; Upper Ethnicity" in text
-
-
-def test_without_reference_data_nothing_is_made_up(tmp_path: Path) -> None:
-    """A release without rates still gives a page, and no rate on it."""
-    seen = read(write_release_page(write_release(tmp_path / "release", "published", [(*level[:4], None, None) for level in LEVELS])))
-    assert "Per 100,000 people" not in seen.text
-    assert seen.rows["England; Age Band|20 to 24"] == ["20 to 24", "1,200"]
-
-
-def test_the_release_page_says_when_and_from_what_it_was_made(release_page: Path) -> None:
-    text = " ".join(read(release_page).text.split())
-    for expected in (
-        "31 August 2026",
-        "1 September 2025",
-        "Performance",
-        "0123456789abcdef",
-        "24 accepted monthly submissions",
-        "2024-07",
-        "Made-up data.",
-    ):
-        assert expected in text
-    assert "It counts referrals, not people" in text
-
-
-def test_downloads_lead_to_the_files(release_page: Path) -> None:
-    links = [unquote(link) for link in re.findall(r'<li><a href="([^"#]+)">', release_page.read_text())]
-    assert sorted(links) == ["measures.csv", "measures.parquet", "publication/MHSDS Data_AugPerf_2026_bbrb.csv"]
-
-
-def test_the_same_release_gives_the_same_page(release: Path) -> None:
-    first = write_release_page(release, identity="a", definitions=registry.definitions()).read_bytes()
-    assert write_release_page(release, identity="a", definitions=registry.definitions()).read_bytes() == first
-
-
-def test_a_folder_that_is_no_release_is_refused(release: Path) -> None:
-    (release / "measures.parquet").unlink()
-    with pytest.raises(InputError, match=r"run"):
-        write_release_page(release)
 
 
 # -- the report of a submission ---------------------------------------------------------------------------------------------
@@ -603,11 +405,8 @@ def test_a_folder_without_findings_is_refused(tmp_path: Path) -> None:
 # -- every page -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["release", "report"])
-def page(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    if request.param == "release":
-        found: Path = request.getfixturevalue("release_page")
-        return found
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
     return judged(tmp_path, CASCADE, gone(CASCADE)).report(provider="RXA", period="2026-08")
 
 
