@@ -9,10 +9,13 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX :=
 
 .DEFAULT_GOAL := demo
-.PHONY: demo examples test check venv bench mutation ui lock generated clean
+.PHONY: demo year examples test check venv bench mutation ui lock generated clean
 
 demo: venv          ## the whole pipeline on made-up trusts, run by Airflow; results in demo-output/
 	@$(BIN)/ips demo --airflow --out demo-output
+
+year: venv          ## a year of one made-up trust's returns: approvals, a rejection, two resubmissions, what came back; about five minutes
+	@$(BIN)/ips demo --year
 
 examples: venv      ## the five worked sites of examples/, one after the other; says so if a README.md no longer shows their figures
 	@for name in $$($(BIN)/ips examples list --names); do $(BIN)/ips examples run $$name --out demo-output/examples/$$name --readme check || exit; done

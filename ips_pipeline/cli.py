@@ -49,8 +49,14 @@ def ips() -> None:
 @ips.command()
 @click.option("--out", type=FOLDER, default=Path("demo-output"), show_default=True, help="Where the made-up site and its releases go.")
 @click.option("--airflow", is_flag=True, help="Let Airflow run the DAGs (embedded, no server) instead of calling the stages directly.")
-def demo(out: Path, airflow: bool) -> None:
+@click.option("--year", is_flag=True, help="Instead: a year of one trust's returns, with approvals, resubmissions and what comes back.")
+def demo(out: Path, airflow: bool, year: bool) -> None:
     """Run the whole pipeline on made-up trusts: extract, validate, measure, publish. No configuration, no server."""
+    if year and airflow:
+        raise UsageError("Give either --airflow or --year")
+    if year:
+        _year(out / "year")
+        return
     from ips_pipeline import flows
 
     screen = Screen(sys.stdout)
@@ -67,6 +73,29 @@ def demo(out: Path, airflow: bool) -> None:
     else:
         _say_outcomes(screen, flows.run(site, months[-1], since=months[0], progress=screen.now))
     _say_release(screen, site, months[-1])
+
+
+def _year(folder: Path) -> None:
+    """Let a made-up trust's year pass in a folder, and tell it from the ledger."""
+    from ips_pipeline import flows, year
+
+    screen = Screen(sys.stdout)
+    told = year.run(year.load(), folder.resolve(), screen.now)
+    screen.say(f"The year of {told.site.providers[0].name}, from its ledger\n")
+    for line in year.lines(told.entries):
+        screen.say(line)
+    screen.say(
+        f"\n{told.compared} as sent again, compared with what came back. Planted: a line is missing from the portal's reports,\n"
+        "and the publication was made of what was sent first."
+    )
+    for (part, what), count in told.reconciled.items():
+        screen.say(f"  {part:<10} {count:>8,}  {what}")
+    screen.say(f"\nThe ledger is {'whole' if not told.faults else 'NOT whole: ' + told.faults[0]}: {len(told.entries)} lines")
+    if told.without_access:
+        screen.say(f"The packages have no Access file: {told.without_access}")
+    last = flows.release(told.site, max(entry.period for entry in told.entries if entry.period)).path
+    screen.say(f"The last release, to open: {_shown(last)}/index.html; one a month beside it")
+    screen.say(f"The returns as handed over (restricted): {_shown(told.site.outbox or told.site.data)}")
 
 
 @ips.command()
