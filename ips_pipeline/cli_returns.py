@@ -332,12 +332,15 @@ def _recorded(entry: Entry) -> dict[str, Any]:
 @click.option("--to", "identity", required=True, metavar="ID", help="The release to put in force again; see: ips history")
 @click.option("--why", required=True, help="Kept in the ledger.")
 def rollback(config: Path, period: str, identity: str, why: str) -> None:
-    """Put an earlier release of a month in force again, in one step for its readers."""
-    from ips_pipeline import returns
+    """Put an earlier release of a month in force again, in one step for its readers; also where copies of releases go."""
+    from ips_pipeline import flows, returns
 
-    done = returns.roll_back(_load(config), period, identity, why)
+    site = _load(config)
+    done = returns.roll_back(site, period, identity, why)
     before = f"; it was {done['was']}" if done["changed"] else " already"
     click.echo(f"The release of {period} is {done['release']}{before}")
+    if site.publish.copy_to:
+        click.echo(f"So it is at {flows.copy_release(site, period)['to']}")
 
 
 @click.group("ledger")

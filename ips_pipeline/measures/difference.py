@@ -152,7 +152,7 @@ def _made_from(was: Release, now: Release) -> list[str]:
     notes.extend(f"{count:,} provider-months {kind}" for kind, count in counts.items() if count)
     notes.extend(
         f"The {words} changed"
-        for name, words in (("reference", "reference data"), ("code", "definitions"))
+        for name, words in (("reference", "reference data"), ("code", "definitions"), ("says", "publisher, notice or licence"))
         if was.inputs.get(name) != now.inputs.get(name)
     )
     return notes or ["Both were made from the same inputs"]
