@@ -4,7 +4,8 @@
 
 Without a site it serves the made-up one under demo-output/, and makes that first when it is not there. The metadata lie with the
 site's data, so the runs of ``python -m dags.local`` are there to see. There is no schedule: a run starts by hand, or by the events of
-another. Ctrl-C stops everything. For a service that others use, see docker-compose.yml.
+another. Whoever holds a role at the site ([signoff.holders]) gets an account to approve returns with. Ctrl-C stops everything. For a
+service that others use, see docker-compose.yml.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ def _made_up_site() -> Path:
 
 def _serve(home: Path, variables: Mapping[str, str], port: int) -> None:
     print("Starting Airflow (about half a minute) …", flush=True)
-    password = _password(Path(variables["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]))
+    file, users = Path(variables["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]), variables["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"]
+    names = [user.partition(":")[0] for user in users.split(",")]
+    passwords = _passwords(file, names)
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
         _finish("db", _start("db", ("db", "migrate"), home, variables), home)
@@ -89,7 +92,10 @@ def _serve(home: Path, variables: Mapping[str, str], port: int) -> None:
                 _until(running, home, port, [])
                 _finish("dags", entering, home)
         _until(running, home, port, ["scheduler", "dag_processor", "triggerer"])
-        print(f"Airflow is at http://{HOST}:{port}  user {USER}  password {password}\nLogs are in {home}. Ctrl-C stops it.", flush=True)
+        print(f"Airflow is at http://{HOST}:{port}  user {USER}  password {passwords[USER]}", flush=True)
+        if approvers := [name for name in names if name != USER]:
+            print(f"Returns are approved by {', '.join(approvers)}; their passwords are in {file}", flush=True)
+        print(f"Logs are in {home}. Ctrl-C stops it.", flush=True)
         while True:
             _check(running, home)
             time.sleep(1)
@@ -109,7 +115,7 @@ def _environment(site: settings.Site, home: Path, port: int) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{HOST}:{port}/execution/",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "4",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join((f"{USER}:admin", *(f"{person}:user" for person in _approvers(site)))),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "ui-passwords.json"),
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "IPS_SCHEDULE": "",
@@ -118,11 +124,18 @@ def _environment(site: settings.Site, home: Path, port: int) -> dict[str, str]:
     }
 
 
-def _password(file: Path) -> str:
-    """The person's password: made once, kept in a file that only they can read."""
-    if not file.is_file():
-        file.write_text(json.dumps({USER: secrets.token_urlsafe(12)}) + "\n", encoding="utf-8")
-    return str(json.loads(file.read_text(encoding="utf-8"))[USER])
+def _approvers(site: settings.Site) -> list[str]:
+    """The accounts that hold a role at the site, as far as Airflow's simple login can have them."""
+    named = {person for people in site.signoff.holders.values() for person in people}
+    return sorted(person for person in named if person != USER and not set(person) & set(":, "))
+
+
+def _passwords(file: Path, users: Sequence[str]) -> dict[str, str]:
+    """Each account's password: made once, kept in a file that only its owner can read."""
+    held: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    held |= {user: secrets.token_urlsafe(12) for user in users if user not in held}
+    file.write_text(json.dumps(held) + "\n", encoding="utf-8")
+    return held
 
 
 def _start(name: str, command: Sequence[str], home: Path, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -244,6 +244,9 @@ def _write(
     at = clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     open_entry = Entry(last[0] + 1, at, kind, by, provider, period, dict(facts), last[1], "")
     entry = replace(open_entry, seal=_seal(open_entry))
+    if last[0] == 0 and _head(home) is None:
+        # Killed between the first line and its HEAD, the ledger would look as if HEAD had been taken away.
+        _replace(home / HEAD, f"0 {_GENESIS}\n".encode("ascii"))
     descriptor = os.open(home / LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         line = _line(entry)
