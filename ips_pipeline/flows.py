@@ -146,11 +146,16 @@ def _judge(site: Site, wanted: Sequence[tuple[str, str]]) -> list[stages.Stage]:
     with ExitStack() as stack:
         runs = [stack.enter_context(events.recorded(_lineage(site), "validate", period, provider=provider)) for provider, period in wanted]
         found = _judge_together(site, wanted)
-        for (provider, period), told, stage in zip(wanted, runs, found, strict=True):
-            landed = stages.opened(site.landing(provider, period), stage.manifest["inputs"]["landing"])
-            told.inputs += events.judged(landed, stage.path)
-            if not stage.manifest["facts"]["file_codes"]:
-                told.outputs += events.tables("accepted", stage.path / "accepted", stage.identity)
+        if site.publish.lineage:
+            landed = [
+                stages.opened(site.landing(provider, period), stage.manifest["inputs"]["landing"])
+                for (provider, period), stage in zip(wanted, found, strict=True)
+            ]
+            judged = events.judged([(month, stage.path) for month, stage in zip(landed, found, strict=True)])
+            for told, stage, inputs in zip(runs, found, judged, strict=True):
+                told.inputs += inputs
+                if not stage.manifest["facts"]["file_codes"]:
+                    told.outputs += events.tables("accepted", stage.path / "accepted", stage.identity)
         return found
 
 
@@ -800,7 +805,7 @@ def _take_release(site: Site, evidence: stages.Stage, folder: Path) -> Mapping[s
         definitions=registry.definitions(),
         notice=site.notice,
     )
-    dataset.complete(folder, about, temporary=site.temporary)
+    dataset.complete(folder, about, temporary=site.temporary, memory_limit=site.options.memory_limit)
     return {key: facts[key] for key in ("period", "status", "submissions", "not_evaluated")}
 
 

@@ -76,12 +76,12 @@ def describe(release: Path, about: About) -> None:
     (release / README).write_text(_readme(release, about), encoding="utf-8")
 
 
-def complete(release: Path, about: About, *, temporary: Path | None = None) -> None:
+def complete(release: Path, about: About, *, temporary: Path | None = None, memory_limit: str | None = None) -> None:
     """Write what pages need not link to: ``measures/period=…/provider=…/measures.parquet``, CSVW metadata beside each CSV, and last ``SHA256SUMS``.
 
     Raises OSError when a file cannot be written, and InputError when the measures of the release cannot be read.
     """
-    with session(read=[release], temporary=temporary) as connection:
+    with session(read=[release], temporary=temporary, memory_limit=memory_limit) as connection:
         connection.execute(f"CREATE VIEW released AS FROM read_parquet({text_literal(str((release / 'measures.parquet').resolve()))})")
         steps.run(connection, STEPS, {})
         _write_partitions(connection, release / PARTITIONS, about)

@@ -161,23 +161,25 @@ def tables(kind: str, folder: Path, identity: str) -> list[Dataset]:
     return found
 
 
-def judged(landed: stages.Stage, findings: Path) -> list[Dataset]:
-    """The tables of a landed month as inputs of their validation, with the rules that rows of each broke and how many rows there were."""
-    broken = _broken(findings / "findings.csv")
-    found = tables("landing", landed.path, landed.identity)
-    for item in found:
-        table = item.name.partition("/")[2]
-        item.own = {
-            "dataQualityMetrics": _facet("dataQualityMetrics", rowCount=item.own["outputStatistics"]["rowCount"], columnMetrics={}),
-            "dataQualityAssertions": _facet(
-                "dataQualityAssertions",
-                assertions=[
-                    {"assertion": code, "success": False, "severity": "warn" if level == "warning" else "error", "actual": f"{rows} rows"}
-                    for name, code, level, rows in broken
-                    if name == table
-                ],
-            ),
-        }
+def judged(months: Sequence[tuple[stages.Stage, Path]]) -> list[list[Dataset]]:
+    """The tables of landed months as inputs of their validation, with the rules that rows of each broke and how many rows there were.
+
+    ``months`` are landed months with the folders of their findings.
+    """
+    broken = _broken([findings / "findings.csv" for _, findings in months])
+    found = [tables("landing", landed.path, landed.identity) for landed, _ in months]
+    for month, (_, findings) in zip(found, months, strict=True):
+        for item in month:
+            item.own = {
+                "dataQualityMetrics": _facet("dataQualityMetrics", rowCount=item.own["outputStatistics"]["rowCount"], columnMetrics={}),
+                "dataQualityAssertions": _facet(
+                    "dataQualityAssertions",
+                    assertions=[
+                        {"assertion": code, "success": False, "severity": "warn" if level == "warning" else "error", "actual": f"{rows} rows"}
+                        for code, level, rows in broken.get((findings / "findings.csv", item.name.partition("/")[2]), ())
+                    ],
+                ),
+            }
     return found
 
 
@@ -261,14 +263,22 @@ def _elements_read() -> tuple[tuple[str, str], ...]:
         return tuple((row["table"], row["element"]) for row in csv.DictReader(handle))
 
 
-def _broken(findings: Path) -> list[tuple[str, str, str, int]]:
-    """Table, code, level and number of rows of every rule that was broken."""
-    with session(read=[findings.parent]) as connection:
-        rows: list[tuple[str, str, str, int]] = connection.execute(
-            f'SELECT "table", code, level, count(*) FROM read_csv({text_literal(str(findings.resolve()))}, all_varchar = true, header = true)'
-            " GROUP BY ALL ORDER BY ALL"
+def _broken(files: Sequence[Path]) -> Mapping[tuple[Path, str], list[tuple[str, str, int]]]:
+    """Per file and table the code, level and number of rows of every rule that was broken, of many findings.csv in one go."""
+    broken: dict[tuple[Path, str], list[tuple[str, str, int]]] = {}
+    if not files:
+        return broken
+    given = {str(file.resolve()): file for file in files}
+    with session(read=[file.parent for file in files]) as connection:
+        names = ", ".join(text_literal(name) for name in given)
+        columns = "{'table': 'VARCHAR', 'row': 'VARCHAR', 'code': 'VARCHAR', 'level': 'VARCHAR'}"
+        found = connection.execute(
+            f'SELECT filename, "table", code, level, count(*) FROM read_csv([{names}], columns = {columns}, header = true, auto_detect = false,'
+            " filename = true) GROUP BY ALL ORDER BY ALL"
         ).fetchall()
-        return rows
+    for name, table, code, level, rows in found:
+        broken.setdefault((given[name], table), []).append((code, level, rows))
+    return broken
 
 
 def _facet(name: str, **content: Any) -> dict[str, Any]:

@@ -95,7 +95,11 @@ def test_a_validation_says_which_rules_rows_of_which_table_broke(tmp_path: Path)
     findings.mkdir()
     lines = ["table,row,code,level", "MHS101Referral,1,MHS10128,record", "MHS101Referral,3,MHS10128,record", "MHS101Referral,2,MHS10199,warning"]
     (findings / "findings.csv").write_text("\n".join(lines) + "\n")
-    people, referrals = events.judged(landed, findings)
+    empty = tmp_path / "nothing found"
+    empty.mkdir()
+    (empty / "findings.csv").write_text("table,row,code,level\n")
+    (people, referrals), clean = events.judged([(landed, findings), (landed, empty)])
+    assert all(item.own["dataQualityAssertions"]["assertions"] == [] for item in clean)
     assert (people.name, referrals.name) == ("landing/MHS001MPI", "landing/MHS101Referral")
     assert referrals.own["dataQualityMetrics"]["rowCount"] == 3
     assert people.own["dataQualityAssertions"]["assertions"] == []
