@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from ips_pipeline.measures import computation, reference, registry
+from ips_pipeline.measures import computation
 from ips_pipeline.store import duck, folders, steps
 
 HOME = Path(__file__).resolve().parents[1]
@@ -172,14 +173,13 @@ def score(family: Family, out: Callable[[str], None], only: str | None = None) -
     """Kill what can be killed; gives the numbers of mutants killed and of mutants in all, without the equivalent ones."""
     known = yaml.safe_load(EQUIVALENT.read_text(encoding="utf-8")) if EQUIVALENT.is_file() else {}
     killed = total = 0
-    with tempfile.TemporaryDirectory() as folder, duck.session(read=[Path(folder), reference.STANDARD]) as connection:
-        declared = _prepare(connection, Path(folder))
-        if failing := _run(connection, family, declared, {}):
+    with tempfile.TemporaryDirectory() as folder, _prepared(Path(folder)) as connection:
+        if failing := _run(connection, family, {}):
             raise SystemExit(f"The SQL as it is fails case {failing}")
         for file in [item for item in family.files if only is None or only in item]:
             reasons = {item["change"] + " " + str(item["number"]): item["why"] for item in known.get(file, [])}
             found = mutants(connection, steps.text(file))
-            survivors = [mutant for mutant in found if not _run(connection, family, declared, {file: mutant.sql})]
+            survivors = [mutant for mutant in found if not _run(connection, family, {file: mutant.sql})]
             alive = [mutant for mutant in survivors if f"{mutant.change} {mutant.number}" not in reasons]
             equivalent = len(survivors) - len(alive)
             killed += len(found) - len(survivors)
@@ -190,7 +190,8 @@ def score(family: Family, out: Callable[[str], None], only: str | None = None) -
     return killed, total
 
 
-def _prepare(connection: duck.Connection, root: Path) -> Mapping[str, steps.Value]:
+@contextmanager
+def _prepared(root: Path) -> Iterator[duck.Connection]:
     """Load the world of the cases once; the faults change only what is made of it."""
     world = _golden("conftest").World()
     mhs116, dashboard = _golden("test_mhs116_golden"), _golden("test_dashboard_cases")
@@ -200,16 +201,12 @@ def _prepare(connection: duck.Connection, root: Path) -> Mapping[str, steps.Valu
     for case in dashboard.CASES:
         dashboard.add_case(world, case)
     world.write(root)
-    held = reference.load(connection, root / "reference")
-    reference.load_groups(connection)
-    registry.as_tables(connection, held)
-    computation._load_submissions(connection, folders.discover(root / "submissions"))
     declared = computation.variables(PERIOD, computation.STATUSES[0])
-    steps.declare(connection, declared)
-    return declared
+    with computation.opened(folders.discover(root / "submissions"), root / "reference", declared) as inputs:
+        yield inputs.connection
 
 
-def _run(connection: duck.Connection, family: Family, declared: Mapping[str, steps.Value], changed: Mapping[str, str]) -> str | None:
+def _run(connection: duck.Connection, family: Family, changed: Mapping[str, str]) -> str | None:
     """Make the tables with a fault in one step; names what failed, or None."""
     connection.execute("BEGIN")
     too_long = threading.Timer(PATIENCE, connection.interrupt)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -147,13 +149,17 @@ OUTCOMES = (
     "measures/ips_grow_time",
     "measures/trial",
 )
-PUBLISH = (
+#: What becomes of our own evidence, before disclosure control.
+RESULTS = (
     "publish/evidence",
     "publish/evidence_total",
     "publish/evidence_count",
     "publish/times",
     "publish/survival",
     "publish/evidence_result",
+)
+#: The two publications as NHS England makes them.
+PUBLICATIONS = (
     "publish/level",
     "publish/result",
     "publish/disclosed",
@@ -161,6 +167,9 @@ PUBLISH = (
     "publish/mhsds_final",
     "publish/dashboard_result",
     "publish/dashboard",
+)
+#: Everything countable, for disclosure control.
+CELLS = (
     "publish/counted",
     "publish/measure_quantity",
     "publish/cell",
@@ -216,31 +225,26 @@ def compute(
     chosen = [folder for folder in submissions if folder.name <= period]
     if not chosen:
         raise InputError(f"No submission folder is of {period} or before; check the folder and the period")
-    declared = variables(period, status, publisher)
     out.mkdir(parents=True, exist_ok=True, mode=0o700)
     if evidence is not None:
         evidence.mkdir(parents=True, exist_ok=True, mode=0o700)
     if release is not None:
         release.mkdir(parents=True, exist_ok=True, mode=0o700)
-    roots = sorted({folder.resolve() for folder in chosen})
-    with duck.session(
-        read=[*roots, *records, reference, reference_data.STANDARD],
+    with opened(
+        chosen,
+        reference,
+        variables(period, status, publisher),
+        records=records,
         write=[folder for folder in (out, evidence, release) if folder],
         temporary=temporary,
         memory_limit=memory_limit,
-    ) as connection:
-        held = reference_data.load(connection, reference) | _load_records(connection, records) | _earlier_month(chosen, declared["period_start"])
-        held |= _hospital_stays(chosen)
-        held |= targets.load(connection, reference, {item.id: item.basis for item in registry.load().measures if item.basis})
-        reference_data.load_groups(connection)
-        registry.as_tables(connection, held)
-        _load_submissions(connection, chosen)
-        steps.declare(connection, declared)
-        steps.run(connection, (*DERIVE, *RECORDS, *MHS116, *DASHBOARD, *EPISODES), declared, views=VIEWS)
+    ) as inputs:
+        connection = inputs.connection
+        inputs.make(*DERIVE, *RECORDS, *MHS116, *DASHBOARD, *EPISODES)
         completeness.prepare(connection, standard.load(), only="data_quality_row")
-        steps.run(connection, (completeness.STEP, *FAMILIES, *PLACEMENTS, *OUTCOMES, *PUBLISH), declared, views=VIEWS, macros=MACROS)
+        inputs.make(completeness.STEP, *FAMILIES, *PLACEMENTS, *OUTCOMES, *RESULTS, *PUBLICATIONS, *CELLS)
         disclosure.apply(connection, disclosure.Rule(SMALLEST_SHOWN, ROUNDING_BASE))
-        steps.run(connection, DISCLOSE, declared)
+        inputs.make(*DISCLOSE)
         hold_invariants(connection)
         files = _write(connection, period, status, out, evidence)
         if release is not None:
@@ -252,8 +256,51 @@ def compute(
             "mhs116": _count(connection, "SELECT count(*) FROM mhs116 WHERE counted"),
             "near_misses": _count(connection, "SELECT count(*) FROM mhs116 WHERE NOT counted"),
             "files": files,
-            "not_evaluated": _not_evaluated(held),
+            "not_evaluated": not_evaluated(inputs.held),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """A connection that holds everything the steps read, the variables they read, and the names of the inputs that were there."""
+
+    connection: duck.Connection
+    held: frozenset[str]
+    variables: Mapping[str, steps.Value]
+
+    def make(self, *made: str) -> None:
+        """Run steps, in order; see ``store.steps``."""
+        steps.run(self.connection, made, self.variables, views=VIEWS, macros=MACROS)
+
+
+@contextmanager
+def opened(
+    submissions: Sequence[Path],
+    reference: Path,
+    declared: Mapping[str, steps.Value],
+    *,
+    records: Sequence[Path] = (),
+    write: Sequence[Path] = (),
+    temporary: Path | None = None,
+    memory_limit: str | None = None,
+) -> Iterator[Inputs]:
+    """Open a connection with submission folders, reference data, targets, local IPS records and the registry, before the first step.
+
+    ``declared`` is what ``variables`` gives; what is made may be written into the folders of ``write``. Raises InputError for inputs
+    that cannot be read.
+    """
+    roots = sorted({folder.resolve() for folder in submissions})
+    with duck.session(
+        read=[*roots, *records, reference, reference_data.STANDARD], write=write, temporary=temporary, memory_limit=memory_limit
+    ) as connection:
+        held = reference_data.load(connection, reference) | _load_records(connection, records) | _earlier_month(submissions, declared["period_start"])
+        held |= _hospital_stays(submissions)
+        held |= targets.load(connection, reference, {item.id: item.basis for item in registry.load().measures if item.basis})
+        reference_data.load_groups(connection)
+        registry.as_tables(connection, held)
+        _load_submissions(connection, submissions)
+        steps.declare(connection, declared)
+        yield Inputs(connection, held, declared)
 
 
 def window(period: str) -> tuple[date, date]:
@@ -345,27 +392,28 @@ def _write(connection: duck.Connection, period: str, status: str, out: Path, evi
     publication.mkdir(exist_ok=True, mode=0o700)
     tables = {f"publication/{stem}_RAW_bbrb.csv": "mhsds_raw", f"publication/{stem}_bbrb.csv": "mhsds_final", "dashboard.csv": "dashboard"}
     for name, table in tables.items():
-        _copy(connection, table, out / name, "FORMAT csv, HEADER")
-    _copy(connection, "measure_value", out / "measures.parquet", "FORMAT parquet")
+        copy(connection, table, out / name, "FORMAT csv, HEADER")
+    copy(connection, "measure_value", out / "measures.parquet", "FORMAT parquet")
     if evidence is not None:
-        _copy(connection, "mhs116_evidence", evidence / "mhs116.parquet", "FORMAT parquet")
-        _copy(connection, "dashboard_evidence", evidence / "dashboard.parquet", "FORMAT parquet", order="ALL")
+        copy(connection, "mhs116_evidence", evidence / "mhs116.parquet", "FORMAT parquet")
+        copy(connection, "dashboard_evidence", evidence / "dashboard.parquet", "FORMAT parquet", order="ALL")
         for step in (*FAMILIES, *OUTCOMES):
             family = step.rpartition("/")[2]
-            _copy(connection, family, evidence / f"{family}.parquet", "FORMAT parquet", order="ALL")
+            copy(connection, family, evidence / f"{family}.parquet", "FORMAT parquet", order="ALL")
     return sorted([*tables, "measures.parquet"])
 
 
 def _write_release(connection: duck.Connection, release: Path) -> None:
     """Write what may be published, as Parquet and for spreadsheets."""
-    _copy(connection, "released", release / "measures.parquet", "FORMAT parquet")
-    _copy(connection, "released", release / "measures.csv", "FORMAT csv, HEADER")
+    copy(connection, "released", release / "measures.parquet", "FORMAT parquet")
+    copy(connection, "released", release / "measures.csv", "FORMAT csv, HEADER")
 
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def _copy(connection: duck.Connection, table: str, path: Path, options: str, *, order: str = "") -> None:
+def copy(connection: duck.Connection, table: str, path: Path, options: str, *, order: str = "") -> None:
+    """Write a table to a file of its owner only; ``options`` are those of COPY, and ``order`` is for tables that have none of their own."""
     sorted_by = f" ORDER BY {order}" if order else ""
     connection.execute(f"COPY (FROM {duck.identifier(table)}{sorted_by}) TO {duck.text_literal(str(path.resolve()))} ({options})")
     path.chmod(0o600)
@@ -388,7 +436,7 @@ _INPUTS = {
 }
 
 
-def _not_evaluated(held: frozenset[str]) -> list[dict[str, Any]]:
+def not_evaluated(held: frozenset[str]) -> list[dict[str, Any]]:
     """What lacks an input: the measure, the breakdown and the inputs, as a person knows them."""
     known = registry.load()
     return [

@@ -13,8 +13,8 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
-from ips_pipeline.measures import computation, compute, reference, registry, targets
-from ips_pipeline.store import duck, folders, steps
+from ips_pipeline.measures import computation, compute
+from ips_pipeline.store import duck, folders
 
 Row = Mapping[str, str | None]
 
@@ -138,32 +138,14 @@ def new_world() -> Callable[[], World]:
     return World
 
 
-#: The last steps to the two publications, without our own measures.
-PUBLICATIONS = (
-    "publish/level",
-    "publish/result",
-    "publish/disclosed",
-    "publish/mhsds_raw",
-    "publish/mhsds_final",
-    "publish/dashboard_result",
-    "publish/dashboard",
-)
-
-
 @contextmanager
-def session(root: Path, period: str, made: Sequence[str], records: Sequence[Path] = ()) -> Iterator[tuple[duck.Connection, frozenset[str]]]:
+def session(root: Path, period: str, made: Sequence[str], records: Sequence[Path] = ()) -> Iterator[computation.Inputs]:
     """A connection in which the steps ``made`` have been run over a world written to ``root``, and the inputs that were held."""
+    submissions = folders.discover(root / "submissions", last=period)
     declared = computation.variables(period, "Performance")
-    with duck.session(read=[root, reference.STANDARD], write=[root]) as connection:
-        held = reference.load(connection, root / "reference")
-        reference.load_groups(connection)
-        registry.as_tables(connection, held)
-        computation._load_records(connection, records)
-        targets.load(connection, root / "reference", {item.id: item.basis for item in registry.load().measures if item.basis})
-        computation._load_submissions(connection, folders.discover(root / "submissions", last=period))
-        steps.declare(connection, declared)
-        steps.run(connection, made, declared, views=computation.VIEWS)
-        yield connection, held
+    with computation.opened(submissions, root / "reference", declared, records=records, write=[root]) as inputs:
+        inputs.make(*made)
+        yield inputs
 
 
 @pytest.fixture(scope="session")
@@ -190,14 +172,15 @@ def publish() -> Run:
         out = root / "out"
         for folder in (out / "publication", out / "evidence"):
             folder.mkdir(parents=True)
-        made = (*computation.DERIVE, *computation.MHS116, *computation.DASHBOARD, *PUBLICATIONS)
-        with session(root, period, made) as (connection, held):
-            computation._copy(connection, "mhsds_raw", out / "publication" / "MHSDS Data_RAW_bbrb.csv", "FORMAT csv, HEADER")
-            computation._copy(connection, "mhsds_final", out / "publication" / "MHSDS Data_bbrb.csv", "FORMAT csv, HEADER")
-            computation._copy(connection, "dashboard", out / "dashboard.csv", "FORMAT csv, HEADER")
-            computation._copy(connection, "mhs116_evidence", out / "evidence" / "mhs116.parquet", "FORMAT parquet")
+        made = (*computation.DERIVE, *computation.MHS116, *computation.DASHBOARD, *computation.PUBLICATIONS)
+        with session(root, period, made) as inputs:
+            connection = inputs.connection
+            computation.copy(connection, "mhsds_raw", out / "publication" / "MHSDS Data_RAW_bbrb.csv", "FORMAT csv, HEADER")
+            computation.copy(connection, "mhsds_final", out / "publication" / "MHSDS Data_bbrb.csv", "FORMAT csv, HEADER")
+            computation.copy(connection, "dashboard", out / "dashboard.csv", "FORMAT csv, HEADER")
+            computation.copy(connection, "mhs116_evidence", out / "evidence" / "mhs116.parquet", "FORMAT parquet")
             counted = connection.execute("SELECT count(*) FROM mhs116 WHERE counted").fetchone()
-            return Result({"mhs116": counted[0] if counted else 0, "not_evaluated": computation._not_evaluated(held)}, out)
+            return Result({"mhs116": counted[0] if counted else 0, "not_evaluated": computation.not_evaluated(inputs.held)}, out)
 
     return publish
 
@@ -225,7 +208,7 @@ def access_evidence() -> Callable[..., dict[str, list[dict[str, Any]]]]:
             )
         families = [step for step in computation.FAMILIES if step.startswith(("measures/access", "measures/dashboard", "measures/target"))]
         made = (*computation.DERIVE, *computation.RECORDS, *computation.MHS116, *computation.DASHBOARD, *families)
-        with session(root, period, made, [records]) as (connection, _):
-            return {table: connection.sql(f"FROM {duck.identifier(table)} ORDER BY ALL").to_arrow_table().to_pylist() for table in tables}
+        with session(root, period, made, [records]) as inputs:
+            return {table: inputs.connection.sql(f"FROM {duck.identifier(table)} ORDER BY ALL").to_arrow_table().to_pylist() for table in tables}
 
     return evidence

@@ -13,8 +13,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ips_pipeline.measures import computation, reference, registry
-from ips_pipeline.store import duck, folders, steps
+from ips_pipeline.measures import computation
+from ips_pipeline.store import folders
 
 
 def differential() -> ModuleType:
@@ -153,16 +153,12 @@ def test_sql_equals_the_plain_reading(months: list[dict[str, Any]], new_world: C
     PLAIN.build(world, months)
     declared = computation.variables("2026-08", "Performance")
     made = (*computation.DERIVE, *computation.DASHBOARD)
-    with tempfile.TemporaryDirectory() as folder, duck.session(read=[Path(folder), reference.STANDARD]) as connection:
+    with tempfile.TemporaryDirectory() as folder:
         world.write(Path(folder))
-        held = reference.load(connection, Path(folder) / "reference")
-        reference.load_groups(connection)
-        registry.as_tables(connection, held)
-        computation._load_submissions(connection, folders.discover(Path(folder) / "submissions"))
-        steps.declare(connection, declared)
-        steps.run(connection, made, declared, views=computation.VIEWS)
-        rows = connection.sql(
-            "SELECT strftime(ReportingPeriodEndDate, '%Y-%m'), quantity, amount FROM dashboard_quantity"
-            " WHERE breakdown = 'dashboard_england' AND amount <> 0"
-        ).fetchall()
+        with computation.opened(folders.discover(Path(folder) / "submissions"), Path(folder) / "reference", declared) as inputs:
+            inputs.make(*made)
+            rows = inputs.connection.sql(
+                "SELECT strftime(ReportingPeriodEndDate, '%Y-%m'), quantity, amount FROM dashboard_quantity"
+                " WHERE breakdown = 'dashboard_england' AND amount <> 0"
+            ).fetchall()
     assert {(month, name): int(amount) for month, name, amount in rows if name in COUNTS} == plain_counts(world)

@@ -10,13 +10,11 @@ from typing import Any
 
 import pytest
 
-from ips_pipeline.measures import computation, reference
-from ips_pipeline.mhsds import standard
+from ips_pipeline.measures import computation
 from ips_pipeline.quality import records as record_rules
-from ips_pipeline.store import duck, folders, steps
+from ips_pipeline.store import duck, steps
 
 PERIOD = "2026-08"
-MHSDS = [table for table in standard.load().tables.values() if table.name in computation.ELEMENTS]
 
 #: A client as most are: referred in January, on the caseload, out of work.
 CLIENT = {
@@ -64,17 +62,10 @@ def computed(tmp_path: Path, tables: Mapping[str, Rows], places: Mapping[str, Ro
     """The evidence of local records alone: no submission at all."""
     records, held = write(tmp_path / "records", tables), write(tmp_path / "reference", places or {})
     held.mkdir(exist_ok=True)
-    with duck.session(read=[records, held, reference.STANDARD]) as connection:
-        reference.load(connection, held)
-        reference.load_groups(connection)
-        computation._load_records(connection, [records])
-        connection.execute("CREATE TABLE folder (submission INTEGER, provider VARCHAR, first_day DATE)")
-        folders.load(connection, [], MHSDS, elements=computation.ELEMENTS)
-        declared = computation.variables(PERIOD, "Performance")
-        steps.declare(connection, declared)
+    with computation.opened([], held, computation.variables(PERIOD, "Performance"), records=[records]) as inputs:
         grown = ("measures/ips_grow", "measures/ips_grow_time", "measures/trial")
-        steps.run(connection, (*computation.DERIVE, *computation.RECORDS, *computation.PLACEMENTS, *grown), declared)
-        yield connection
+        inputs.make(*computation.DERIVE, *computation.RECORDS, *computation.PLACEMENTS, *grown)
+        yield inputs.connection
 
 
 def counts(tmp_path: Path, tables: Mapping[str, Rows], where: str = "true", *, family: str = "ips_grow", **places: Rows) -> dict[str, int]:

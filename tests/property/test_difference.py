@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ips_pipeline.errors import InputError
-from ips_pipeline.measures import computation, difference, reference, registry
-from ips_pipeline.store import duck, folders, steps
+from ips_pipeline.measures import computation, difference
+from ips_pipeline.store import duck, folders
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
@@ -40,13 +40,10 @@ def release(months: list[dict[str, Any]], root: Path, period: str, inputs: dict[
     world.write(root)
     (root / "evidence").mkdir()
     declared = computation.variables(period, "Performance")
-    with duck.session(read=[root, reference.STANDARD], write=[root / "evidence"]) as connection:
-        held = reference.load(connection, root / "reference")
-        reference.load_groups(connection)
-        registry.as_tables(connection, held)
-        computation._load_submissions(connection, folders.discover(root / "submissions", last=period))
-        steps.declare(connection, declared)
-        steps.run(connection, (*computation.DERIVE, *computation.MHS116), declared)
+    submissions = folders.discover(root / "submissions", last=period)
+    with computation.opened(submissions, root / "reference", declared, write=[root / "evidence"]) as made:
+        connection = made.connection
+        made.make(*computation.DERIVE, *computation.MHS116)
         where = duck.text_literal(str(root / "evidence" / "mhs116.parquet"))
         connection.execute(f"COPY mhs116_evidence TO {where} (FORMAT parquet)")
         values = duck.text_literal(str(root / "evidence" / "measures.parquet"))
