@@ -138,7 +138,7 @@ print(json.dumps(found))
 
 
 def test_killed_at_any_moment_the_steps_of_a_return_leave_what_was_or_what_is_to_be(tmp_path: Path) -> None:
-    program = f"REPORT, LAST = {REPORT!r}, 13\n{_KILLING}"
+    program = f"REPORT, LAST = {REPORT!r}, 10\n{_KILLING}"
     ran = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-2000:]
     found = json.loads(ran.stdout.splitlines()[-1])
