@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,10 +22,30 @@ WINDOWS = "2026-08-21,2026-09-17,final,entered for the tests\n2026-09-21,2026-10
 LAST_SECOND = datetime(2026, 9, 17, 22, 59, 59, tzinfo=UTC)
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the site below, on whose shelves the packages of both versions lie, out of force: building them takes the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("IPS_DATA", raising=False)
+        made = make(tmp_path_factory.mktemp("prepared") / "home")
+        for version in ("with late rows", "second", "first"):
+            accept(made, version)
+            returns.build_package(made, *MONTH, clock=IN_TIME)
+    (made.package(*MONTH) / stages.CURRENT).unlink()
+    shutil.rmtree(made.ledger)
+    return made.file.parent
+
+
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> settings.Site:
+def site(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> settings.Site:
     """A site of two providers; the month of the first was accepted."""
     monkeypatch.delenv("IPS_DATA", raising=False)
+    shutil.copytree(prepared, tmp_path / "home")
+    return settings.load(tmp_path / "home" / "SITE.toml")
+
+
+def make(tmp_path: Path) -> settings.Site:
+    tmp_path.mkdir()
     (tmp_path / "reference").mkdir()
     (tmp_path / "map.yaml").write_text("tables: {}\n", encoding="utf-8")
     (tmp_path / "calendar.csv").write_text("opens,closes,state,source\n" + WINDOWS, encoding="utf-8")
