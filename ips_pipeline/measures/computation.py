@@ -380,7 +380,7 @@ def _load_records(connection: duck.Connection, records: Sequence[Path]) -> froze
     benchmarks = standard.load(standard.LOCAL).code_rows("benchmark")
     duck.create_table(connection, "benchmark as text", {key: [row[key] for row in benchmarks] for key in ("code", "valid_from", "value")})
     connection.execute('CREATE TABLE ips_benchmark AS SELECT code, CAST(valid_from AS DATE) AS valid_from, value FROM "benchmark as text"')
-    return frozenset(table.name for table in tables for folder in records if (folder / f"{table.name}.parquet").is_file())
+    return frozenset(table.name for table in tables for folder in records if next(folder.glob(f"{table.name}.*"), None))
 
 
 def _write(connection: duck.Connection, period: str, status: str, out: Path, evidence: Path | None) -> list[str]:

@@ -2,28 +2,28 @@
 --   difference    of two proportions, by Newcombe's method 10 from the two Wilson intervals (Newcombe 1998)
 --   ratio         of two proportions, on the log scale (Katz 1978); not where either count is nought
 -- The first arm of the level is the one that is compared, the second the one it is compared with.
--- Grain: one row per measure, period and pair of arms. Keys: measure_id, period_start, period_end, level.
+-- What a local release shows is reckoned from the counts that it shows, rounded as they are: it tells nothing that they do not.
+-- Grain: one row per measure, period, pair of arms and variant. Keys: measure_id, period_start, period_end, level, variant.
 WITH arm AS (
     SELECT
-        count.period_start,
-        count.period_end,
-        count.level AS arm,
-        count.quantity,
-        CAST(count.amount AS DOUBLE) AS x,
-        CAST(followed.amount AS DOUBLE) AS n
-    FROM evidence_count AS count
-    INNER JOIN evidence_count AS followed
-        ON followed.family = count.family
-        AND followed.period_start = count.period_start
-        AND followed.period_end = count.period_end
-        AND followed.breakdown = count.breakdown
-        AND followed.level = count.level
-        AND followed.quantity = 'n_trial_followed'
-    WHERE
-        count.family = 'trial'
-        AND count.breakdown = 'by_arm'
-        AND count.quantity IN ('n_trial_employed_13', 'n_trial_hours')
-        AND followed.amount > 0
+        held.variant,
+        held.period_start,
+        held.period_end,
+        held.level AS arm,
+        measure.numerator AS quantity,
+        held.disclosure,
+        CASE WHEN held.denominator > 0 AND held.numerator <= held.denominator THEN CAST(held.numerator AS DOUBLE) END AS x,
+        CASE WHEN held.denominator > 0 AND held.numerator <= held.denominator THEN CAST(held.denominator AS DOUBLE) END AS n
+    FROM (
+        SELECT variant, measure_id, period_start, period_end, breakdown, level, numerator, denominator, disclosure FROM counted
+        UNION ALL
+        SELECT variant, measure_id, period_start, period_end, breakdown, level, numerator, denominator, disclosure FROM local_count
+    ) AS held
+    INNER JOIN measure
+        ON measure.measure_id = held.measure_id
+        AND measure.family = 'trial'
+        AND measure.kind = 'proportion'
+    WHERE held.breakdown = 'by_arm'
 ),
 bounded AS (
     SELECT
@@ -35,9 +35,16 @@ bounded AS (
 ),
 pair AS (
     SELECT
+        one.variant,
         one.period_start,
         one.period_end,
         one.quantity,
+        CASE
+            WHEN one.variant <> 'local' THEN 'exact'
+            WHEN 'suppressed' IN (one.disclosure, other.disclosure) THEN 'suppressed'
+            WHEN 'secondary' IN (one.disclosure, other.disclosure) THEN 'secondary'
+            ELSE 'rounded'
+        END AS disclosure,
         one.arm || ' against ' || other.arm AS level,
         one.p - other.p AS difference,
         one.p - other.p - sqrt((one.p - one.low) ** 2 + (other.high - other.p) ** 2) AS difference_lower,
@@ -46,22 +53,24 @@ pair AS (
         CASE WHEN one.x > 0 AND other.x > 0 THEN one.z * sqrt(1 / one.x - 1 / one.n + 1 / other.x - 1 / other.n) END AS spread
     FROM bounded AS one
     INNER JOIN bounded AS other
-        ON other.period_start = one.period_start
+        ON other.variant = one.variant
+        AND other.period_start = one.period_start
         AND other.period_end = one.period_end
         AND other.quantity = one.quantity
         AND other.arm <> one.arm
 ),
 compared AS (
-    SELECT period_start, period_end, level, quantity, 'difference' AS kind, difference AS value, difference_lower AS lower, difference_upper AS upper
+    SELECT
+        variant, period_start, period_end, level, quantity, disclosure, 'difference' AS kind, difference AS value,
+        difference_lower AS lower, difference_upper AS upper
     FROM pair
 
     UNION ALL
 
     SELECT
-        period_start, period_end, level, quantity, 'ratio' AS kind, ratio AS value,
+        variant, period_start, period_end, level, quantity, disclosure, 'ratio' AS kind, ratio AS value,
         exp(ln(ratio) - spread) AS lower, exp(ln(ratio) + spread) AS upper
     FROM pair
-    WHERE ratio IS NOT NULL
 )
 SELECT
     measure.measure_id,
@@ -71,7 +80,9 @@ SELECT
     compared.level,
     round(compared.value, 6) AS value,
     round(compared.lower, 6) AS lower,
-    round(compared.upper, 6) AS upper
+    round(compared.upper, 6) AS upper,
+    compared.variant,
+    compared.disclosure
 FROM compared
 INNER JOIN measure
     ON measure.family = 'trial'
@@ -80,3 +91,5 @@ INNER JOIN measure
 INNER JOIN measure_breakdown
     ON measure_breakdown.measure_id = measure.measure_id
     AND measure_breakdown.evaluated
+-- Without a value there is a row only where that says something was hidden.
+WHERE compared.value IS NOT NULL OR compared.disclosure IN ('suppressed', 'secondary')

@@ -15,7 +15,13 @@ WITH value AS (
 
     UNION ALL BY NAME
 
-    SELECT *, 'unsuppressed' AS variant, 'exact' AS disclosure
+    SELECT
+        *,
+        CASE
+            WHEN variant <> 'local' THEN NULL
+            WHEN disclosure IN ('suppressed', 'secondary') THEN '*'
+            ELSE CAST(round(value, 4) AS VARCHAR)
+        END AS published
     FROM trial_comparison
 
     UNION ALL BY NAME

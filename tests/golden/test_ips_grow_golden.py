@@ -367,21 +367,41 @@ def test_a_trial_counts_everybody_in_the_arm_of_allocation(tmp_path: Path) -> No
     assert pick(counts(tmp_path, tables), "first_starts", "referrals") == (0, 0)  # started before the twelve months; a control is no client
 
 
-def test_comparison_of_arms(tmp_path: Path) -> None:
-    """20 of 50 against 10 of 50: Wilson (0.276, 0.538) and (0.112, 0.330), so Newcombe's difference runs from 0.020 to 0.364."""
-    episodes = [trial(f"{arm}{number}", arm) for arm in ("IPS", "usual") for number in range(50)]
-    jobs = [job(f"{arm}{number}", start_date="2025-06-02") for arm, some in (("IPS", 20), ("usual", 10)) for number in range(some)]
-    with computed(tmp_path, {"ips_episode": episodes, "ips_job": jobs}) as connection:
-        counted = (
-            "UNPIVOT (SELECT family, period_start, period_end, 'by_arm' AS breakdown, by_arm AS level, sum(COLUMNS('^n_')) FROM trial GROUP BY ALL)"
-        )
-        connection.execute(f"CREATE TABLE evidence_count AS {counted} ON COLUMNS('^n_') INTO NAME quantity VALUE amount")
-        computation.registry.as_tables(connection, {"ips_episode", "ips_job", "ips_job_week"})
+#: Counts of one measure by arm, as ``publish/counted`` and ``publish/local_count`` give them.
+BY_ARM = """
+    CREATE TABLE {table} AS
+    SELECT '{variant}' AS variant, 'TRIAL04' AS measure_id, getvariable('period_start') AS period_start, getvariable('period_end') AS period_end,
+        'by_arm' AS breakdown, *
+    FROM (VALUES ('IPS', {ips}), ('usual', {usual})) AS arm(level, numerator, denominator, disclosure)
+"""
+
+
+def compared(tmp_path: Path, local: tuple[str, str]) -> dict[tuple[str, str], tuple[Any, ...]]:
+    """22 of 48 against 11 of 51, and what a release shows of both arms: (measure, variant) -> value, interval and disclosure, rounded."""
+    with computed(tmp_path, {"ips_episode": [trial("1", "IPS")], "ips_job": [job("1")]}) as connection:
+        connection.execute(BY_ARM.format(table="counted", variant="unsuppressed", ips="22, 48, 'exact'", usual="11, 51, 'exact'"))
+        connection.execute(BY_ARM.format(table="local_count", variant="local", ips=local[0], usual=local[1]))
         steps.run(connection, ["measures/trial_comparison"], {})
-        query = "SELECT measure_id, round(value, 3), round(lower, 3), round(upper, 3) FROM trial_comparison WHERE level = 'IPS against usual'"
-        found: dict[str, Any] = {row[0]: row[1:] for row in connection.execute(query).fetchall()}
-    assert found["TRIAL06"] == (0.2, 0.02, 0.364)
-    assert found["TRIAL07"] == (2.0, 1.044, 3.831)
+        query = "SELECT measure_id, variant, round(value, 3), round(lower, 3), round(upper, 3), disclosure FROM trial_comparison"
+        return {(row[0], row[1]): row[2:] for row in connection.execute(query + " WHERE level = 'IPS against usual'").fetchall()}
+
+
+def test_comparison_of_arms(tmp_path: Path) -> None:
+    """As released 20 of 50 against 10 of 50: Wilson (0.276, 0.538) and (0.112, 0.330), so Newcombe's difference runs from 0.020 to 0.364."""
+    assert compared(tmp_path, ("20, 50, 'rounded'", "10, 50, 'rounded'")) == {
+        ("TRIAL06", "unsuppressed"): (0.243, 0.057, 0.408, "exact"),
+        ("TRIAL07", "unsuppressed"): (2.125, 1.158, 3.899, "exact"),
+        ("TRIAL06", "local"): (0.2, 0.02, 0.364, "rounded"),
+        ("TRIAL07", "local"): (2.0, 1.044, 3.831, "rounded"),
+    }
+
+
+def test_a_comparison_with_a_hidden_arm_is_hidden(tmp_path: Path) -> None:
+    found = compared(tmp_path, ("20, 50, 'rounded'", "NULL, 50, 'suppressed'"))
+    assert {key: row for key, row in found.items() if key[1] == "local"} == {
+        ("TRIAL06", "local"): (None, None, None, "suppressed"),
+        ("TRIAL07", "local"): (None, None, None, "suppressed"),
+    }
 
 
 def test_rejected_rows_do_not_count(tmp_path: Path) -> None:
