@@ -242,3 +242,35 @@ def test_the_check_of_deadlines_is_red_until_the_return_is_out(desk: Desk) -> No
     assert states(check.test())["check"] == "success"
     desk.moment = datetime(2028, 1, 1, tzinfo=UTC)
     assert states(check.test())["check"] == "skipped", "no window is known"
+
+
+def test_a_replay_takes_its_reason_with_it_and_has_none_without(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ips_pipeline import flows
+
+    given: list[tuple[str, str, str | None]] = []
+
+    def extracting(_site: settings.Site, provider: str, period: str, *, why: str | None = None, by: str | None = None) -> dict[str, str]:
+        given.append((provider, period, why))
+        return {"provider": provider, "period": period}
+
+    verdict = {"accepted": "0" * 16, "rows_accepted": 1}
+    monkeypatch.setattr(flows, "extract", extracting)
+    monkeypatch.setattr(flows, "validate", lambda *_: verdict)
+    monthly = desk.bag.dags["ips_provider_month"]
+    monthly.test(run_conf={"period": "2026-08"})
+    monthly.test(run_conf={"period": "2026-08", "replay": True, "why": "late contacts"})
+    assert given == [("RXA", "2026-08", None), ("RXA", "2026-08", "late contacts")]
+    ran = monthly.test(run_conf={"period": "2026-08", "replay": True, "why": " "})
+    assert {ti.state for ti in ran.get_task_instances() if ti.task_id.endswith("extract")} == {"failed"}
+    assert len(given) == 2
+
+
+def test_whoever_holds_a_role_can_log_in_to_approve(two: Desk, tmp_path: Path) -> None:
+    from dags import ui
+
+    users = ui._environment(two.site, tmp_path, 8080)["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"]
+    assert users == "admin:admin,cg:user,hoi:user"
+    first = ui._passwords(tmp_path / "passwords.json", ["admin", "cg"])
+    again = ui._passwords(tmp_path / "passwords.json", ["admin", "cg", "hoi"])
+    assert first.items() < again.items()
+    assert len(set(again.values())) == 3
