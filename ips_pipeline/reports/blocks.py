@@ -33,7 +33,7 @@ class Row:
 class Dots:
     """A table of figures with their intervals, each drawn as a dot on a common axis; ``ratio`` shows what each is relative to a group.
 
-    ``bars`` draws counts, which have no interval, as bars.
+    ``shares`` adds a column of what the ratios are of, and ``bars`` draws counts, which have no interval, as bars.
     """
 
     template: ClassVar[str] = "dots"
@@ -46,7 +46,9 @@ class Dots:
     sources: tuple[str, ...]
     compared: bool = False
     ratio: bool = False
+    shares: bool = False
     bars: bool = False
+    wide: bool = False
     rule: float | None = None
 
     @property
@@ -186,6 +188,7 @@ def dots(
     *,
     about: str = "",
     links: Mapping[str, str] | None = None,
+    wide: bool = False,
 ) -> tuple[Dots, ...]:
     """A dot chart of figures of one scale: label, figure, and that of the whole. Empty where the release holds none of the figures.
 
@@ -213,12 +216,16 @@ def dots(
             tuple(dict.fromkeys(item.measure for item in held)),
             compared=compared,
             bars=all(item.kind == "count" for item in held),
+            wide=wide,
         ),
     )
 
 
-def ratios(identifier: str, title: str, levels: Mapping[str, Figure], reference: str) -> tuple[Dots, ...]:
-    """Each group relative to the group it is compared with, on a logarithmic axis around one; empty where fewer than two ratios are released."""
+def ratios(identifier: str, title: str, levels: Mapping[str, Figure], reference: str, *, shares: bool = False) -> tuple[Dots, ...]:
+    """Each group relative to the group it is compared with, on a logarithmic axis around one; empty where fewer than two ratios are released.
+
+    ``shares`` adds what the ratios are of.
+    """
     held = [figure for figure in levels.values() if figure.mark == "shown" and figure.ratio]
     if len(held) < 2:
         return ()
@@ -234,6 +241,7 @@ def ratios(identifier: str, title: str, levels: Mapping[str, Figure], reference:
             scale,
             (held[0].measure,),
             ratio=True,
+            shares=shares,
             rule=scale.at(1.0),
         ),
     )

@@ -116,6 +116,8 @@ class Figure:
             return f"£{number / 100:,.2f}" if abs(number) < 100_000 else f"£{number / 100:,.0f}"
         if self.kind == "median":
             return f"{number:,.0f}"
+        if self.kind == "rate" and self.family != "mhs116" and abs(number) >= 1:
+            return f"{number:,.1f}"
         return brief(number)
 
     @property

@@ -147,7 +147,7 @@ def _targets(site: Site, subject: Subject, planned: Plan) -> tuple[Block, ...]:
     if not rows:
         return ()
     used = dict.fromkeys(figure.measure for row in rows for figure in (row.of_target, row.of_line, row.needed) if figure is not None)
-    return (blocks.Targets(planned["id"], planned["title"], f"numbers; {blocks.period(rows[0].of_target)}", tuple(rows), tuple(used)),)
+    return (blocks.Targets(planned["id"], planned["title"], f"people or referrals; {blocks.period(rows[0].of_target)}", tuple(rows), tuple(used)),)
 
 
 def _dots(site: Site, subject: Subject, planned: Plan) -> tuple[Block, ...]:
@@ -164,7 +164,8 @@ def _by_provider(site: Site, subject: Subject, planned: Plan) -> tuple[Block, ..
     levels = site.figures.levels(measure, "Provider")
     rows = sorted((site.figures.name(code), code, figure) for code, figure in levels.items()) if levels else []
     held = [(site.whole, site.figures.one(measure), None), *((name, figure, None) for name, _, figure in rows)] if rows else []
-    return blocks.dots(f"{measure.lower()}-provider", f"{planned['title']}, by provider", "Provider", held, links=site.links)
+    title, about = f"{planned['title']}, by provider", planned.get("about", "")
+    return blocks.dots(f"{measure.lower()}-provider", title, "Provider", held, about=about, links=site.links)
 
 
 def _by_group(site: Site, subject: Subject, planned: Plan) -> tuple[Block, ...]:
@@ -176,6 +177,7 @@ def _by_group(site: Site, subject: Subject, planned: Plan) -> tuple[Block, ...]:
             f"{planned['title']}, by {group['called']}",
             "Group",
             [(blocks.sentence(level), figure, None) for level, figure in blocks.ordered(site.figures.levels(planned["measure"], group["breakdown"]))],
+            about=planned.get("about", ""),
         )
     )
 
@@ -188,7 +190,7 @@ def _levels(site: Site, subject: Subject, planned: Plan) -> tuple[Block, ...]:
     rows = [(blocks.sentence(level), figure, None) for level, figure in levels.items()]
     if not planned.get("in_order"):
         rows.sort(key=lambda row: -(row[1].number or 0.0))
-    return blocks.dots(planned["id"], planned["title"], planned["head"], rows)
+    return blocks.dots(planned["id"], planned["title"], planned["head"], rows, wide=planned.get("wide", False))
 
 
 def _ratios(site: Site, subject: Subject, planned: Plan) -> tuple[Block, ...]:
@@ -199,11 +201,7 @@ def _ratios(site: Site, subject: Subject, planned: Plan) -> tuple[Block, ...]:
         levels = site.figures.levels(planned["measure"], group["breakdown"])
         reference = site.references.get((planned["measure"], group["breakdown"]), "the largest group")
         title = f"{planned['title']} by {group['called']}"
-        made += blocks.ratios(f"{planned['id']}-{group['id']}", title, levels, reference)
-        if planned.get("table"):
-            rows = [(blocks.sentence(level), (figure,)) for level, figure in blocks.ordered(levels)]
-            about = "share of people, with 95% interval"
-            made += blocks.grid(f"{planned['id']}-{group['id']}-table", title, ("Group", "Share"), rows, about=about, folded=True, intervals=True)
+        made += blocks.ratios(f"{planned['id']}-{group['id']}", title, levels, reference, shares=planned.get("shares", False))
     return tuple(made)
 
 

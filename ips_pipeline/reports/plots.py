@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -41,7 +42,9 @@ class Scale:
 def linear(values: Iterable[float], *, per_cent: bool = False) -> Scale:
     """An axis from nought to a round number that holds the values; in per cent it ends at 100 where none of them is above that."""
     held = list(values)
-    largest = max(held, default=0.0) or 1.0
+    if not held:
+        return Scale(0.0, 1.0, ())
+    largest = max(held) or 1.0
     top = _round(largest)
     if per_cent and largest <= 100:
         top = min(top, 100.0)
@@ -134,7 +137,7 @@ def _down(scale: Scale, value: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in a funnel: across and down in per cent, its code, and whether it lies outside the outer limits."""
+    """A place in a funnel: across and down in per cent, its code (several in one spot), and whether it lies outside the outer limits."""
 
     across: float
     down: float
@@ -153,6 +156,11 @@ class Funnel:
     across: tuple[tuple[float, str], ...]
     down: tuple[tuple[float, str], ...]
     box: str = f"0 0 {_WIDE} {_TALL}"
+
+
+def _codes(found: Sequence[str]) -> str:
+    """The codes of places in one spot, the first few of many."""
+    return ", ".join(found) if len(found) <= 3 else f"{', '.join(found[:2])} and {len(found) - 2} more"
 
 
 def funnel(whole: Figure, levels: Sequence[Figure]) -> Funnel | None:
@@ -180,16 +188,21 @@ def funnel(whole: Figure, levels: Sequence[Figure]) -> Funnel | None:
     def down(value: float) -> float:
         return round(100 * (top - value) / (top - bottom), 2)
 
+    spots: dict[tuple[float, float], list[Figure]] = defaultdict(list)
+    for figure in held:
+        spots[wide.at(figure.denominator or 0), down(figure.number or 0.0)].append(figure)
+
     def path(errors: float) -> str:
-        spots = [smallest + (wide.high - smallest) * number / _STEPS for number in range(_STEPS + 1)]
-        return "M" + " L".join(f"{_WIDE * wide.at(size) / 100:.1f} {_TALL * down(limit(size, errors)) / 100:.1f}" for size in spots)
+        along = [smallest + (wide.high - smallest) * number / _STEPS for number in range(_STEPS + 1)]
+        return "M" + " L".join(f"{_WIDE * wide.at(size) / 100:.1f} {_TALL * down(limit(size, errors)) / 100:.1f}" for size in along)
 
     return Funnel(
         inner=(path(-1.96), path(1.96)),
         outer=(path(-3.09), path(3.09)),
         whole=down(share),
         places=tuple(
-            Place(wide.at(figure.denominator or 0), down(figure.number or 0.0), figure.level, figure.outside is not None) for figure in held
+            Place(across, height, _codes([figure.level for figure in found]), any(figure.outside for figure in found))
+            for (across, height), found in spots.items()
         ),
         across=tuple((wide.at(value), text) for value, text in wide.ticks),
         down=tuple((down(value), f"{100 * value:.0f}%") for value in (bottom, round((top + bottom) / 2, 4), top)),

@@ -224,27 +224,30 @@ def _lacking(
     return list(lacking.items())
 
 
+#: What the files of a release are, those that people ask for first.
+_FILES = {
+    "measures.csv": "Every measure in one long table for spreadsheets, with numerator, denominator, interval and disclosure state",
+    "measures.parquet": "The same for software, with types",
+    "publication/": "MHS116 and MHS116a in the layout of NHS England’s monthly publication",
+    "README.txt": "What the files are and how to read them",
+    "LICENCE.txt": "What may be done with them, and how disclosure was controlled",
+    "dictionary/columns.csv": "What every column means",
+    "dictionary/values.csv": "What the values of columns with fixed values mean",
+    "dictionary/measures.csv": "What every measure means",
+    "datapackage.json": "Every table and column described for software that reads Data Packages",
+}
+
+
 def _downloads(release: Path, ours: Sequence[str]) -> list[dict[str, Any]]:
-    """The files of the folder besides the pages and the manifest."""
-    found = sorted(item for item in release.rglob("*") if item.is_file() and not item.name.startswith("."))
-    names = [(path, path.relative_to(release).as_posix()) for path in found]
-    return [
-        {"name": name, "link": quote(name), "size": path.stat().st_size, "about": _about(name)}
-        for path, name in names
+    """The files of the folder besides the pages and the manifest: those with a description in its order, then the others by name."""
+    found = {item.relative_to(release).as_posix(): item for item in release.rglob("*") if item.is_file() and not item.name.startswith(".")}
+    held = {
+        name: next((key for key in _FILES if name == key or (key.endswith("/") and name.startswith(key))), "")
+        for name in sorted(found)
         if name not in (*ours, "manifest.json") and not (name.startswith(f"{_FOLDER}/") and name.endswith(".html"))
+    }
+    order = [*_FILES, ""]
+    return [
+        {"name": name, "link": quote(name), "size": found[name].stat().st_size, "about": _FILES.get(key, "Part of this release")}
+        for name, key in sorted(held.items(), key=lambda item: (order.index(item[1]), item[0]))
     ]
-
-
-def _about(name: str) -> str:
-    if name.startswith("publication/"):
-        return "MHS116 and MHS116a in the layout of NHS England’s monthly publication"
-    return {
-        "measures.parquet": "Every measure in one long table, with numerator, denominator, interval, disclosure state and definition version",
-        "measures.csv": "The same for spreadsheets",
-        "datapackage.json": "A description of every table and column for software that reads Data Packages",
-        "README.txt": "How to read these files",
-        "LICENCE.txt": "What may be done with them, and how disclosure was controlled",
-        "dictionary/columns.csv": "What every column means",
-        "dictionary/values.csv": "What the values of columns with fixed values mean",
-        "dictionary/measures.csv": "What every measure means",
-    }.get(name, "Part of this release")
