@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from dags import ips_tasks
 from dags.approval import FORM, SignOff
 from dags.ips_tasks import ACCEPTED, DEFAULT_ARGS, guarded, period_param, site
+from dags.windows import closing_alert
 
 PROVIDER = "{{ task.op_kwargs['provider'] }} {{ task.op_kwargs['period'] }}"
 ASKED = "{{ task.provider }} {{ task.period }}"
@@ -88,6 +89,7 @@ def one_return(provider: str, period: str) -> None:
         ),
         "period": period_param("the months whose acceptance started the run"),
     },
+    deadline=closing_alert(),
     tags=["ips", "mhsds", "return", "approval"],
     doc_md="""
 ### IPS: the return of a provider-month
@@ -98,7 +100,8 @@ whoever uploads it. What people see before they decide is counts, dates and the 
 
 **Skipped at `due`** - no window is open for the month, or the site has no outbox. Its log says which. Nothing is wrong.
 
-**`approve` waits** - somebody has to decide: open the task, then Required Actions. It waits until the window closes.
+**`approve` waits** - somebody has to decide: open the task, then Required Actions. It waits until the window closes; a missed deadline of
+the run says that it is about to.
 
 **`approve` skipped, and all after it** - the return was declined. Have it corrected at source and run the month again.
 

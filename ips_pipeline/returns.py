@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -82,6 +82,12 @@ def closing(site: Site, moment: datetime) -> list[Due]:
             and (period == window.last_month or (provider.code, period) in last_sent)
         ]
     return found
+
+
+def closing_from(site: Site, moment: datetime) -> datetime | None:
+    """When the window that is open at a moment begins to count as closing: ``closing_days`` before its last; None when none is known."""
+    window = next((window for window in calendar.load(site.calendar).windows if window.is_open(moment)), None)
+    return window.closes_at() - timedelta(days=site.closing_days) if window else None
 
 
 def window_is_known(site: Site, moment: datetime) -> bool:

@@ -274,3 +274,36 @@ def test_whoever_holds_a_role_can_log_in_to_approve(two: Desk, tmp_path: Path) -
     again = ui._passwords(tmp_path / "passwords.json", ["admin", "cg", "hoi"])
     assert first.items() < again.items()
     assert len(set(again.values())) == 3
+
+
+def test_the_deadline_of_a_run_is_when_its_window_begins_to_close(desk: Desk) -> None:
+    from dags.windows import ClosingWindow
+
+    # Five days before the last second of 17 September by London's clock.
+    assert ClosingWindow()._evaluate_with(session=None) == datetime(2026, 9, 12, 22, 59, 59, tzinfo=UTC)
+    assert desk.bag.dags["ips_return"].deadline is None, "Airflow's test runs cannot have deadlines, so the plugin is left out"
+
+
+@pytest.mark.parametrize("hidden", ["no site", "no window", "a calendar that is not right"])
+def test_where_the_window_is_not_known_a_run_has_no_deadline_and_starts(desk: Desk, hidden: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dags.windows import ClosingWindow
+
+    assert ClosingWindow()._evaluate_with(session=None) is not None
+    match hidden:
+        case "no site":
+            monkeypatch.delenv("IPS_SITE")
+        case "no window":
+            desk.moment = datetime(2029, 1, 1, tzinfo=UTC)
+        case _:
+            (desk.site.file.parent / "calendar.csv").write_text("opens\n", encoding="utf-8")
+    assert ClosingWindow()._evaluate_with(session=None) is None
+
+
+def test_the_alert_names_returns_and_dates(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    from dags.windows import warn
+
+    desk.moment = datetime(2026, 9, 15, 6, tzinfo=UTC)
+    warn(context={})
+    assert caplog.messages[-1] == (
+        "1 return is not handed over and the window closes at the end of 17 September 2026 (days left: 2): RXA 2026-08 accepted, no package"
+    )

@@ -34,7 +34,7 @@ def fail(*_):
         raise KeyError(*madeup.canaries())
     except KeyError as cause:
         raise RuntimeError("cannot convert " + " ".join(madeup.canaries())) from cause
-flows.extract = lambda site, provider, period: fail() if provider == "{GOOD}" else real[0](site, provider, period)
+flows.extract = lambda site, provider, period, **given: fail() if provider == "{GOOD}" else real[0](site, provider, period, **given)
 flows.validate = flows.measure = fail
 from dags.local import main
 sys.exit(main())

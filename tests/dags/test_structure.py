@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -44,6 +45,22 @@ def test_parsing_needs_nothing_of_the_pipeline() -> None:
     assert not {"duckdb", "pandas", "great_expectations", "pyarrow"} & set(parsed["modules"])
     assert parsed["pipeline"] == []
     assert parsed["seconds"] < 2
+
+
+DEADLINE = """
+from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.decoders import decode_deadline_alert
+from airflow.serialization.encoders import encode_deadline_alert
+(alert,) = DagBag("dags").dags["ips_return"].deadline
+held = decode_deadline_alert(encode_deadline_alert(alert))
+print(type(held.reference.inner_ref).__name__, held.callback.path)
+"""
+
+
+def test_with_the_plugin_a_waiting_return_has_a_deadline_that_every_component_can_read() -> None:
+    environment = {**os.environ, "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "dags" / "plugins"), "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run([sys.executable, "-c", DEADLINE], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "ClosingWindow dags.windows.warn"
 
 
 def test_a_failed_branch_stays_visible(bag: DagBag) -> None:
