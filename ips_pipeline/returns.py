@@ -63,23 +63,23 @@ def due(site: Site, periods: Sequence[str], moment: datetime) -> list[Due]:
 def closing(site: Site, moment: datetime) -> list[Due]:
     """What is to be done before the windows that are about to close: returns that were not handed over, by window, month and provider.
 
-    A window counts within the site's ``closing_days`` of its end. Missing is the month it is for, and an earlier month of its year that was
-    handed over once and has changed since.
+    A window counts within the site's ``closing_days`` of its end. Missing is the month it is for, and an earlier month of its year of which a
+    package was built: one that missed its own window, or was sent once and has changed since.
     """
     windows = calendar.load(site.calendar)
     entries = list(ledger.entries(site.ledger))
-    last_sent = {(entry.provider, entry.period): entry.facts["content"] for entry in entries if entry.kind == "submitted"}
+    begun = {(entry.provider, entry.period) for entry in entries if entry.kind == "packaged"}
     found: list[Due] = []
     for window in windows.windows:
         if not window.is_open(moment) or (window.closes - moment.astimezone(LONDON).date()).days > site.closing_days:
             continue
-        sent_before = {period for _, period in last_sent if period is not None and window.accepts(period)}
+        earlier = {period for _, period in begun if period is not None and window.accepts(period)}
         found += [
             Due(provider.code, windows.standing(period, moment, closing_days=site.closing_days), progress)
-            for period in sorted(sent_before | {window.last_month})
+            for period in sorted(earlier | {window.last_month})
             for provider in site.providers
             if (progress := _progress(site, provider.code, period, entries)) != signoff.State.SUBMITTED.value
-            and (period == window.last_month or (provider.code, period) in last_sent)
+            and (period == window.last_month or (provider.code, period) in begun)
         ]
     return found
 

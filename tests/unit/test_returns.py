@@ -165,6 +165,12 @@ def test_a_month_that_changed_since_it_was_sent_is_told_in_the_next_window(site:
     assert [(item.provider, item.window.period) for item in left] == [("RXA", "2026-08"), ("RXA", "2026-09"), ("RXB", "2026-09")]
 
 
+def test_a_draft_that_missed_its_own_window_is_told_in_the_next_one(site: settings.Site) -> None:
+    returns.build_package(site, *MONTH, clock=IN_TIME)
+    left = returns.closing(site, datetime(2026, 10, 22, 12, tzinfo=UTC))
+    assert ("RXA", "2026-08", "draft") in [(item.provider, item.window.period, item.progress) for item in left]
+
+
 # Replay
 
 
