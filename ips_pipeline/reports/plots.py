@@ -125,7 +125,7 @@ def months(labels: Sequence[str], values: Sequence[float | None], marks: Sequenc
         segments=tuple((a, b, c, d) for (a, b, _), (c, d, _) in pairs if b is not None and d is not None),
         points=tuple((across, down) for across, down, _ in known),
         gaps=tuple((across, mark) for across, down, mark in places if down is None),
-        grid=tuple((_down(scale, value), text) for value, text in scale.ticks),
+        grid=tuple((_down(scale, value), text) for value, text in scale.ticks or ((0.0, "0"),)),
         ends=(labels[0], labels[-1]),
         last=(known[-1][0], known[-1][1], pages.number(known[-1][2])) if known else None,
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.browser.conftest import Chromium
 
 WIDTHS = (375, 768, 1280)
-SUMMARIES = ("index.html", "providers/RXA.html", "providers/RXD.html")
+SUMMARIES = ("index.html", "providers/R01.html", "providers/RXA.html", "providers/RXD.html")
 SITE = sorted({*PAGES, *SUMMARIES})
 LONG_NAME = "NORTHUMBERLAND, TYNE AND WEAR AND NORTH CUMBRIA UNCOMMONLY LONG-NAMED MENTAL HEALTH NHS FOUNDATION TRUST"
 
