@@ -103,6 +103,9 @@ whoever uploads it. What people see before they decide is counts, dates and the 
 **`approve` waits** - somebody has to decide: open the task, then Required Actions. It waits until the window closes; a missed deadline of
 the run says that it is about to.
 
+**`approve` asks again a minute after an answer** - the answer came in the very second in which the task went to wait, and Airflow took the task
+for lost. Nothing was recorded; `ips signoff status` shows what was. Answer once more.
+
 **`approve` skipped, and all after it** - the return was declined. Have it corrected at source and run the month again.
 
 **A red `approve`, "… has changed since that draft …"** - the month was accepted anew while somebody looked at the old draft. Nothing is
