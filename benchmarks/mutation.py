@@ -1,6 +1,7 @@
 """The mutation score: small faults put into the SQL of the measures, one at a time, each of which a golden case should notice.
 
-``make mutation`` runs it. A fault is a mutant; a mutant that fails a golden case is killed, one that fails none survives and is listed.
+``make mutation`` runs it: every mutant of the two publications, and a sample of those of our own measures. A fault is a mutant; a mutant
+that fails a golden case is killed, one that fails none survives and is listed.
 Mutants come from the parsed SQL, so each is a statement that DuckDB can run or refuses, and a refused one counts as killed.
 Known survivors that cannot be told apart from the original by any input are listed with their reason in ``equivalent_mutants.yaml``.
 """
@@ -10,6 +11,8 @@ from __future__ import annotations
 import copy
 import importlib.util
 import json
+import multiprocessing
+import os
 import sys
 import tempfile
 import threading
@@ -20,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
 import yaml
 
 from ips_pipeline.measures import computation
@@ -307,18 +311,93 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """Files to put faults into, and the golden tests that should notice them; slower than cases over one world, so a sample is drawn."""
+
+    files: Sequence[str]
+    tests: Sequence[str]
+
+
+#: One mutant in so many is tried where golden tests are run for each: every n-th of a file, so that a second run tries the same ones.
+SAMPLE = 8
+
+
+def tested() -> Mapping[str, Tested]:
+    """What else can be scored: our own measures, each group of files with the golden tests that are about it."""
+    own = (*computation.FAMILIES, *computation.OUTCOMES, *computation.EPISODES, *computation.PLACEMENTS)
+
+    def files(*starts: str) -> list[str]:
+        return [step for step in own if step.removeprefix("measures/").startswith(starts)]
+
+    grown = [*files("ips_", "trial"), *(step for step in computation.RECORDS if step != "derive/ips_episode_level")]
+    access, targets, corrected = files("access_"), files("targets"), files("dashboard_corrected")
+    taken = {*grown, *access, *targets, *corrected}
+    return {
+        "access": Tested(access, ["tests/golden/test_access_golden.py"]),
+        "targets": Tested(targets, ["tests/golden/test_targets_golden.py"]),
+        "corrected": Tested(corrected, ["tests/golden/test_dashboard_golden.py"]),
+        "records": Tested([*grown, "measures/trial_comparison"], ["tests/golden/test_ips_grow_golden.py"]),
+        "outcomes": Tested(
+            [step for step in own if step not in taken and step != "measures/access"],
+            ["tests/golden/test_outcomes.py", "-k", "everybody or levels or medians"],
+        ),
+    }
+
+
+def score_by_tests(family: Tested, out: Callable[[str], None], only: str | None = None) -> tuple[int, int]:
+    """Kill a sample by golden tests, each run in a process of its own; gives the numbers killed and tried."""
+    if not _passes(family, {}):
+        raise SystemExit(f"The SQL as it is fails {' '.join(family.tests)}")
+    killed = total = 0
+    for file in [item for item in family.files if only is None or only in item]:
+        with duck.session() as connection:
+            found = list(mutants(connection, steps.text(file)))[::SAMPLE]
+            original = _written(connection, _parse(connection, steps.text(file)))
+        alive = [mutant for mutant in found if _passes(family, {file: mutant.sql})]
+        killed, total = killed + len(found) - len(alive), total + len(found)
+        out(f"{file:<36} {len(found) - len(alive):>4} of {len(found)} killed, of a sample")
+        for mutant in alive:
+            out(f"    {mutant.number:>4}  {mutant.change}: {_difference(original, mutant.sql)}")
+    return killed, total
+
+
+def _passes(family: Tested, changed: Mapping[str, str]) -> bool:
+    """Whether the golden tests pass with the files changed; too long is not passing."""
+    child = multiprocessing.get_context("fork").Process(target=_tests, args=(family.tests, changed))
+    child.start()
+    child.join(PATIENCE * 10)
+    if child.is_alive():
+        child.kill()
+        child.join()
+    return child.exitcode == 0
+
+
+def _tests(tests: Sequence[str], changed: Mapping[str, str]) -> None:
+    """In the child: run the tests silently, stop at the first that fails, and exit with pytest's code."""
+    text = steps.text
+    steps.text = lambda step: changed.get(step) or text(step)
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    os.dup2(silent, 2)
+    os.chdir(HOME)
+    os._exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *tests]))
+
+
 def main(arguments: Sequence[str]) -> int:
     """``python -m benchmarks.mutation [FAMILY [PART OF A FILE NAME]]``: the score per file, and the survivors."""
-    wanted = families()
-    chosen = arguments[:1] or list(wanted)
-    if unknown := [name for name in chosen if name not in wanted]:
-        sys.stderr.write(f"There is no family {unknown[0]}; use one of {', '.join(wanted)}\n")
+    wanted, by_tests = families(), tested()
+    chosen = arguments[:1] or [*wanted, *by_tests]
+    if unknown := [name for name in chosen if name not in {*wanted, *by_tests}]:
+        sys.stderr.write(f"There is no family {unknown[0]}; use one of {', '.join([*wanted, *by_tests])}\n")
         return 2
     killed = total = 0
     for name in chosen:
-        part = score(wanted[name], _say, arguments[1] if len(arguments) > 1 else None)
+        only = arguments[1] if len(arguments) > 1 else None
+        part = score(wanted[name], _say, only) if name in wanted else score_by_tests(by_tests[name], _say, only)
+        _say(f"{name}: {part[0]:,} of {part[1]:,} mutants killed: {100 * part[0] / max(part[1], 1):.1f} %")
         killed, total = killed + part[0], total + part[1]
-    print(f"{killed:,} of {total:,} mutants killed: {100 * killed / max(total, 1):.1f} %")
+    _say(f"{killed:,} of {total:,} mutants killed: {100 * killed / max(total, 1):.1f} %")
     return 0
 
 
