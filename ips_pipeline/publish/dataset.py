@@ -170,7 +170,9 @@ def _package(release: Path, about: About) -> dict[str, Any]:
         "name": f"ips-measures-{about.period}",
         "id": about.identity,
         "title": _title(about),
-        "description": "\n\n".join(part for part in (about.notice, words["description"], words["disclosure"][about.disclosure]) if part),
+        "description": "\n\n".join(
+            part for part in (about.notice, words["description"], words["parquet"], words["disclosure"][about.disclosure]) if part
+        ),
         "version": f"{about.period}-{about.identity}",
         "keywords": words["keywords"],
         "sources": words["sources"],
@@ -178,21 +180,23 @@ def _package(release: Path, about: About) -> dict[str, Any]:
     }
     if about.licence:
         package["licenses"] = [{key: value for key, value in about.licence.model_dump(exclude={"attribution"}).items() if value}]
-    package["resources"] = [_resource(release, name) for name in (*MEASURES, *_publication(release), *DICTIONARY)]
+    # Of the CSV files alone: readers of Data Packages take an empty whole number of a Parquet file for a broken one, and it describes itself.
+    package["resources"] = [_resource(release, name) for name in _csv_files(release)]
     return package
 
 
 def _resource(release: Path, name: str) -> dict[str, Any]:
     path, described = release / name, _about_file(name)
-    parquet = path.suffix == ".parquet"
-    resource = {
+    return {
         "name": _slug(name),
         "path": name,
         "title": described["title"],
         "description": described["description"],
         "type": "table",
-        "format": path.suffix.removeprefix("."),
-        "mediatype": "application/vnd.apache.parquet" if parquet else "text/csv",
+        "format": "csv",
+        "mediatype": "text/csv",
+        "encoding": "utf-8",
+        "dialect": {"delimiter": ",", "lineTerminator": "\n", "quoteChar": '"', "doubleQuote": True, "header": True},
         "bytes": path.stat().st_size,
         "hash": f"sha256:{stages.file_hash(path)}",
         "schema": {
@@ -201,12 +205,6 @@ def _resource(release: Path, name: str) -> dict[str, Any]:
             "primaryKey": _key(described),
         },
     }
-    if not parquet:
-        resource |= {
-            "encoding": "utf-8",
-            "dialect": {"delimiter": ",", "lineTerminator": "\n", "quoteChar": '"', "doubleQuote": True, "header": True},
-        }
-    return resource
 
 
 def _field(column: Mapping[str, Any]) -> dict[str, Any]:
@@ -308,7 +306,7 @@ def _readme(release: Path, about: About) -> str:
         ("measures.csv", "the same for spreadsheets"),
         (f"{PARTITIONS}/period=…/provider=…/", "the same rows as Parquet (zstd) by month and provider, typed, described in the files' own metadata"),
         *((name, _about_file(name)["title"]) for name in (*_publication(release), *DICTIONARY)),
-        (PACKAGE, "all tables described: Data Package 2.0 with Table Schema; beside each CSV stands its CSVW metadata"),
+        (PACKAGE, "every CSV described: Data Package 2.0 with Table Schema; beside each stands its CSVW metadata too"),
         (LICENCE, "the terms of use, and the disclosure statement"),
         (SUMS, f"checksums of all files; check them with: sha256sum -c {SUMS}"),
     ]
