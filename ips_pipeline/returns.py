@@ -138,7 +138,7 @@ def record_replay(site: Site, landed: stages.Stage, was: str | None, why: str, p
 
 def _settled(site: Site, provider: str, period: str, moment: datetime) -> str | None:
     """Why a month is settled, as the end of a sentence; None when it is not."""
-    entries = [entry for entry in ledger.entries(site.ledger) if (entry.provider, entry.period) == (provider, period)]
+    entries = ledger.about(site.ledger, provider, period)
     if any(entry.kind == "submitted" for entry in entries):
         return "has been handed over"
     if any(entry.kind == "approved" for entry in entries) and _progress(site, provider, period, entries) in _APPROVED:
@@ -428,7 +428,7 @@ def reconcile_month(site: Site, provider: str, period: str, out: Path) -> list[r
 
 def history(site: Site, provider: str, period: str) -> list[Version]:
     """Every version of a provider-month that is kept, stage by stage, with what the ledger says of it."""
-    entries = [entry for entry in ledger.entries(site.ledger) if entry.period == period and entry.provider == provider]
+    entries = ledger.about(site.ledger, provider, period)
     shelves = {
         "landing": site.landing(provider, period),
         "findings": site.findings(provider, period),
@@ -550,8 +550,14 @@ def _versions(name: str, shelf: Path, entries: Sequence[ledger.Entry]) -> list[V
     held = stages.current(shelf)
     found = []
     for stage in stages.kept(shelf):
-        said = tuple(entry for entry in entries if stage.identity in entry.facts.values())
-        found.append(Version(name, stage.identity, held is not None and stage.identity == held.identity, stage.manifest["inputs"], said))
+        inputs, names = stage.manifest["inputs"], {stage.identity}
+        if name == "package":
+            # Decisions are about the content, of which the package is a part.
+            names.add(signoff.content_of(inputs["findings"], inputs["accepted"], stage.identity))
+        said = tuple(
+            entry for entry in entries if any(value in names for key, value in entry.facts.items() if key != "was" and isinstance(value, str))
+        )
+        found.append(Version(name, stage.identity, held is not None and stage.identity == held.identity, inputs, said))
     return found
 
 

@@ -124,8 +124,8 @@ def append_once(
     try:
         with _locked(home):
             last = _mend(home, clock)
-            about = [entry for entry in entries(home) if (entry.kind, entry.provider, entry.period) == (kind, provider, period)]
-            if about and identity in about[-1].facts.values():
+            before = [entry for entry in about(home, provider, period) if entry.kind == kind]
+            if before and identity in before[-1].facts.values():
                 return False
             _write(home, last, kind, facts, provider, period, actor(), clock)
             return True
@@ -144,6 +144,17 @@ def entries(home: Path) -> Iterator[Entry]:
             if entry is None:
                 raise InputError(f"{path} line {number} is not an entry of the ledger; see what is wrong with: ips ledger verify")
             yield entry
+
+
+def about(home: Path, provider: str, period: str) -> list[Entry]:
+    """The lines about a provider's month, in order; only those are read as entries, so that many months can be asked about."""
+    path = home / LEDGER
+    mark = f'"provider":{json.dumps(provider)},"period":{json.dumps(period)}'.encode("ascii")
+    if not path.is_file():
+        return []
+    with path.open("rb") as handle:
+        found = [_parse(line) for line in handle if mark in line]
+    return [entry for entry in found if entry is not None and (entry.provider, entry.period) == (provider, period)]
 
 
 def verify(home: Path) -> list[str]:

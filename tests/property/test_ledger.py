@@ -167,3 +167,50 @@ def test_an_entry_is_one_line_of_plain_text(tmp_path: Path) -> None:
     (line,) = (tmp_path / ledger.LEDGER).read_bytes().splitlines()
     assert line.isascii()
     assert json.loads(line)["actor"] == "Zoë"
+
+
+def test_the_lines_about_a_month_are_its_own(tmp_path: Path) -> None:
+    others = (("RXA", "2026-07"), ("RXB", "2026-08"))
+    for provider, period in (*others, ("RXA", "2026-08")):
+        ledger.append(tmp_path, "approved", {"comment": '"provider":"RXA","period":"2026-08"'}, provider=provider, period=period, by="a", clock=noon)
+    assert [entry.number for entry in ledger.about(tmp_path, "RXA", "2026-08")] == [3]
+    assert ledger.about(tmp_path / "none", "RXA", "2026-08") == []
+
+
+def test_what_is_said_once_is_said_again_only_after_something_else(tmp_path: Path) -> None:
+    said = [
+        ledger.append_once(tmp_path, "packaged", {"package": package}, package, provider="RXA", period=period, clock=noon)
+        for package, period in (("a", "2026-08"), ("a", "2026-08"), ("a", "2026-09"), ("b", "2026-08"), ("a", "2026-08"))
+    ]
+    assert said == [True, False, True, True, True]
+    assert ledger.verify(tmp_path) == []
+
+
+def test_a_writer_killed_after_the_very_first_line_leaves_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = ledger._replace
+
+    def killed(path: Path, content: bytes) -> None:
+        if content.startswith(b"1 "):
+            raise KeyboardInterrupt
+        real(path, content)
+
+    monkeypatch.setattr(ledger, "_replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.append(tmp_path, "landed", {}, by="a", clock=noon)
+    monkeypatch.undo()
+    assert ledger.verify(tmp_path) == []
+    (tmp_path / ledger.LEDGER).unlink()
+    ledger.append(tmp_path, "landed", {}, by="a", clock=noon)
+    (tmp_path / ledger.HEAD).unlink()
+    assert ledger.verify(tmp_path) == ["HEAD is missing or damaged, so lines cut off at the end would not be seen"]
+
+
+def test_who_and_when_hold_within_the_block_alone(tmp_path: Path) -> None:
+    with ledger.in_the_name_of("analyst", noon):
+        with ledger.in_the_name_of("uploader"):
+            ledger.append(tmp_path, "landed", {})
+        ledger.append(tmp_path, "landed", {}, by="another")
+    entries = list(ledger.entries(tmp_path))
+    assert [(entry.actor, entry.at) for entry in entries] == [("uploader", "2026-09-08T12:00:00Z"), ("another", "2026-09-08T12:00:00Z")]
+    assert ledger.utc_now() != noon()
+    assert ledger.actor() not in ("analyst", "uploader")

@@ -213,7 +213,10 @@ def test_a_replay_is_kept_with_who_and_why_and_shown_in_the_history(site: settin
     assert (last.kind, last.actor, last.provider, last.period) == ("replayed", "the analyst", *MONTH)
     assert last.facts == {"why": "late contacts", "landing": landed, "was": was.identity, "changed": True}
     told = CliRunner().invoke(cli.ips, ["history", "--config", str(site.file), "--provider", "RXA", "--period", "2026-08"])
-    assert f"replayed {last.at} by the analyst (late contacts)" in told.output
+    landings = [line for line in told.output.splitlines() if line.startswith("landing")]
+    assert [f"replayed {last.at} by the analyst (late contacts)" in line for line in landings] == [landed in line for line in landings]
+    (package,) = [line for line in told.output.splitlines() if line.startswith("package") and "approved" in line]
+    assert "approved 2026-09-10T09:00:00Z by cg; submitted" in package
 
 
 @pytest.mark.parametrize("options", [["--replay"], ["--why", "late"], ["--by", "me"]])
@@ -263,3 +266,10 @@ def test_handing_over_by_the_command_line(site: settings.Site) -> None:
     assert "upload it before the end of 2026-09-17" in first
     assert "(already handed over)" in again
     assert list(ledger.entries(site.ledger))[-1].actor == "uploader"
+
+
+def test_a_role_that_nobody_may_take_is_named(site: settings.Site) -> None:
+    text = site.file.read_text(encoding="utf-8")
+    site.file.write_text(text + '[signoff.holders]\n"Head Porter" = ["hp"]\n', encoding="utf-8")
+    with pytest.raises(UsageError, match=r"\[signoff.holders\] names the role Head Porter, which roles does not have"):
+        settings.load(site.file)
