@@ -70,7 +70,6 @@ class Counts:
     bars: tuple[Bar, ...]
     summary: str
     sources: tuple[str, ...]
-    column: str = "Referrals"
     rated: bool = False
     left_out: int = 0
     breakdown: str = ""
@@ -253,11 +252,9 @@ def counts(
     head: str,
     rows: Sequence[tuple[str, Figure, Figure | None]],
     *,
-    column: str = "Referrals",
     by_rate: bool = False,
     largest_first: bool = False,
     links: Mapping[str, str] | None = None,
-    unit: str | None = None,
 ) -> tuple[Counts, ...]:
     """Bars of counts, or of their rates where groups of unlike size are compared, with the table behind them."""
     if not rows:
@@ -284,13 +281,12 @@ def counts(
         Counts(
             identifier,
             title,
-            f"{unit or first.counted}; {period(first)}",
+            f"{first.counted}; {period(first)}",
             head,
             tuple(rows),
             bars,
             f"{summary} All values are in the table.",
             tuple(dict.fromkeys(figure.measure for _, figure, _ in rows)),
-            column,
             rated,
             len(rows) - len(charted) if largest_first else 0,
             rows[0][1].breakdown,

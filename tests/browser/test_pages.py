@@ -98,6 +98,10 @@ def test_a_summary_prints_on_two_pages(chromium: Chromium, pages: dict[str, Path
     assert chromium.printed(pages[name]) == 2
 
 
+def test_a_theme_prints_all_its_sections(chromium: Chromium, pages: dict[str, Path]) -> None:
+    assert chromium.printed(pages["access.html"]) > 2
+
+
 @pytest.mark.parametrize("name", [*SITE, "report"])
 def test_axe_finds_nothing_to_mend(chromium: Chromium, pages: dict[str, Path], name: str) -> None:
     """Deque's checks of WCAG 2.2 AA and good practice, with everything unfolded; contrast among them."""
