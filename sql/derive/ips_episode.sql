@@ -8,7 +8,8 @@ WITH dated AS (
         submission, row, OrgIDProvider, episode_id, LocalPatientID, NHSNumber, ServiceRequestID,
         TRY_CAST(PersonBirthDate AS DATE) AS PersonBirthDate, Gender, EthnicCategory, Postcode,
         CASE WHEN TRY_CAST(COLUMNS('_date$') AS DATE) <= getvariable('period_end') THEN TRY_CAST(COLUMNS('_date$') AS DATE) END,
-        status_at_start, in_work_reason, specialist_id, clinical_team, ips_team, borough, discharge_reason, in_work_at_discharge, arm
+        status_at_start, in_work_reason, specialist_id, clinical_team, ips_team, borough, discharge_reason, in_work_at_discharge, arm,
+        health_condition
     FROM "ips_episode as recorded"
 )
 SELECT

@@ -1,5 +1,5 @@
 -- The levels at which a local IPS episode counts: place, age, gender, ethnic group and deprivation from the episode itself, else from the latest
--- MHSDS record of the person; provider, team, borough, specialist, work status at the start and trial arm. Unknown is a level of its own.
+-- MHSDS record of the person; provider, team, borough, specialist, work status at the start, arm of a trial, and arm with condition. Unknown is a level.
 -- The place is that of the home: local records hold no GP practice.
 -- Grain: one row per episode. Keys: UniqEpisodeID.
 WITH patient AS (
@@ -30,7 +30,13 @@ placed AS (
                 THEN 1
             ELSE 0
         END AS age,
-        coalesce(change.NewSubICB, home_sub_icb) AS sub_icb
+        coalesce(change.NewSubICB, home_sub_icb) AS sub_icb,
+        CASE described.health_condition
+            WHEN 'mental' THEN 'Mental ill health'
+            WHEN 'physical' THEN 'Physical ill health'
+            WHEN 'both' THEN 'Both'
+            ELSE 'Unknown'
+        END AS condition
     FROM described
     LEFT JOIN commissioner_code_change AS change ON change.OldSubICB = described.home_sub_icb
 )
@@ -54,7 +60,8 @@ SELECT
         WHEN 'in_work' THEN 'In work'
         ELSE 'Unknown'
     END AS by_start_status,
-    placed.arm AS by_arm
+    placed.arm AS by_arm,
+    placed.arm || '; ' || placed.condition AS by_arm_condition
 FROM placed
 LEFT JOIN geography ON geography.SubICB = placed.sub_icb
 LEFT JOIN lsoa_imd ON lsoa_imd.LSOA2011 = placed.lsoa

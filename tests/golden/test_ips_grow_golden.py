@@ -367,6 +367,21 @@ def test_a_trial_counts_everybody_in_the_arm_of_allocation(tmp_path: Path) -> No
     assert pick(counts(tmp_path, tables), "first_starts", "referrals") == (0, 0)  # started before the twelve months; a control is no client
 
 
+def test_a_trial_by_condition(tmp_path: Path) -> None:
+    episodes = [
+        trial("1", "IPS", health_condition="mental"),
+        trial("2", "IPS", health_condition="physical"),
+        trial("3", "IPS", health_condition="both"),
+        trial("4", "IPS"),
+        trial("5", "usual", health_condition="physical"),
+    ]
+    tables = {"ips_episode": episodes, "ips_job": [job("2", start_date="2025-06-02")]}
+    found = {
+        level: counts(tmp_path, tables, f"by_arm_condition = 'IPS; {level}'", family="trial") for level in ("Physical ill health", "Both", "Unknown")
+    }
+    assert [(row["n_trial_allocated"], row.get("n_trial_employed_13", 0)) for row in found.values()] == [(1, 1), (1, 0), (1, 0)]
+
+
 #: Counts of one measure by arm, as ``publish/counted`` and ``publish/local_count`` give them.
 BY_ARM = """
     CREATE TABLE {table} AS

@@ -227,7 +227,10 @@ class _Service:
         """The arm of a trial: the first for those an employment team supports, the second for the others; and the day some were lost."""
         arm = list(self.trial)[0 if supported else 1]
         lost = day + timedelta(days=self.rng.randint(60, 360)) if self.rng.random() < self.trial[arm]["lost"] else None
-        return {"arm": arm, "randomised_date": day.isoformat(), "lost_date": lost.isoformat() if lost and lost <= self.last else None}
+        conditions = self.about.content["services"]["conditions"][self.held.trust.code]
+        condition = self.rng.choices(list(conditions), list(conditions.values()))[0]
+        allocated: Record = {"arm": arm, "randomised_date": day.isoformat(), "health_condition": condition}
+        return {**allocated, "lost_date": lost.isoformat() if lost and lost <= self.last else None}
 
     def _jobs(self, episode: Record, contact: date, canary: bool) -> bool:
         """The jobs of an episode; whether one still goes on at its end."""
