@@ -1,5 +1,5 @@
 -- The levels at which a local IPS episode counts: place, age, gender, ethnic group and deprivation from the episode itself, else from the latest
--- MHSDS record of the person; provider, team, borough, specialist, work status at the start, arm of a trial, and arm with condition. Unknown is a level.
+-- MHSDS record of the person; provider, team, borough, specialist, work status at the start, arm of a trial, arm with condition. Unknown is a level.
 -- The place is that of the home: local records hold no GP practice.
 -- Grain: one row per episode. Keys: UniqEpisodeID.
 WITH patient AS (
