@@ -143,8 +143,9 @@ def _settled(site: Site, provider: str, period: str, moment: datetime) -> str | 
         return "has been handed over"
     if any(entry.kind == "approved" for entry in entries) and _progress(site, provider, period, entries) in _APPROVED:
         return "has been approved"
-    windows = calendar.load(site.calendar)
-    if stages.current(site.accepted(provider, period)) and windows.standing(period, moment).state is calendar.State.CLOSED:
+    if stages.current(site.accepted(provider, period)) is None:
+        return None
+    if calendar.load(site.calendar).standing(period, moment).state is calendar.State.CLOSED:
         return "was accepted, and the last window for it has closed"
     return None
 
