@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
+from types import ModuleType
 from typing import Any
 
 from ips_pipeline.errors import IpsError
@@ -133,6 +134,13 @@ def suite_text(content: Mapping[str, Any]) -> str:
     return f'{{\n "name": {json.dumps(content["name"])},\n "meta": {meta},\n "expectations": [\n{lines}\n ]\n}}\n'
 
 
+def great_expectations() -> ModuleType:
+    """Great Expectations on DuckDB. It takes seconds to import, so only a run that asks for the gate does, and may do so ahead."""
+    from ips_pipeline.quality import gx_duckdb  # noqa: PLC0415
+
+    return gx_duckdb
+
+
 def run(connection: Connection, rules: RuleSet, submissions: int = 1) -> list[GateResult]:
     """Run the suites over all submissions that ``findings.judge`` has judged on this connection; one result for each, in order.
 
@@ -140,9 +148,7 @@ def run(connection: Connection, rules: RuleSet, submissions: int = 1) -> list[Ga
     referential rule, or when an expectation cannot be evaluated.
     """
     started = perf_counter()
-    # Great Expectations takes seconds to import: only a run that asks for the gate pays.
-    from ips_pipeline.quality import gx_duckdb  # noqa: PLC0415
-
+    gx_duckdb = great_expectations()
     failed: dict[str, int] = defaultdict(int)
     orphaned: set[str] = set()
     ran: list[tuple[Table, str, Mapping[int, int], list[dict[str, Any]]]] = []

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from ips_pipeline.errors import InputError
@@ -14,6 +15,7 @@ from ips_pipeline.mhsds.standard import Edition, Standard, load
 from ips_pipeline.quality import checks, findings, portal
 from ips_pipeline.quality.checks import History, LocalCheck
 from ips_pipeline.quality.findings import Portal, RuleSet
+from ips_pipeline.quality.gate import great_expectations
 from ips_pipeline.quality.gate import run as run_gate
 from ips_pipeline.store import completeness, steps
 from ips_pipeline.store.duck import Connection, create_table, identifier, session, text_literal
@@ -91,6 +93,9 @@ def validate(
     check_folders(submissions)
     standard = load()
     verdicts: list[Verdict] = []
+    if gate:
+        # It takes seconds to load, which pass while the files are read and judged.
+        Thread(target=great_expectations, daemon=True).start()
     for start, stop in _batches(submissions):
         folders, targets = submissions[start:stop], outs[start:stop]
         for target in targets:
@@ -102,15 +107,16 @@ def validate(
                 rules = findings.rule_set(standard, edition, lists)
                 findings.judge(connection, rules, len(folders))
                 _tally(connection, rules)
-                # Neither reads what the other makes, and most statements of a single month keep only one core busy.
-                with ThreadPoolExecutor(1) as beside:
+                # None reads what another makes, and most statements of a single month keep only one core busy.
+                with ThreadPoolExecutor(2) as beside:
                     reports = beside.submit(portal.write, connection.cursor(), rules, targets)
+                    gating = beside.submit(run_gate, connection.cursor(), rules, len(folders)) if gate else None
                     completeness.prepare(connection, standard, macros=False)
                     steps.run(connection, [completeness.STEP], {})
                     outcomes = checks.evaluate(connection, portals[start:stop], reference, lists, history, local)
                     reports.result()
+                    gated = gating.result() if gating else []
             _write_completeness(connection, targets)
-            gated = run_gate(connection, rules, len(folders)) if gate else []
             for number, (folder, target) in enumerate(zip(folders, targets, strict=True), 1):
                 verdict = replace(_write(connection, rules, number, folder, target), checks=outcomes[number - 1].found)
                 checks.write(connection, number, outcomes[number - 1], target)
