@@ -6,7 +6,7 @@
 A submission of n people has 1.2 n referrals, 6 n care contacts and as many activities, with employment, accommodation, teams,
 staff and indirect activity beside them: 0.8 million rows at 50,000 people. Every element with a code list is filled from that list,
 and every rule about a value is broken by a few rows in ten thousand, by a value chosen for its kind. ``ips validate`` runs as a
-process of its own; its wall time, processor time and largest resident memory are reported, and the load of the machine.
+process of its own; its wall time, processor time and largest resident memory are reported, and the load and pace of the machine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.measures import workspace
+from benchmarks.measures import pace, workspace
 from ips_pipeline.mhsds.standard import Field, Rule, Standard, Table, load
 from ips_pipeline.quality.findings import period_days
 from ips_pipeline.store import duck
@@ -222,11 +222,11 @@ def write_reference(folder: Path) -> None:
 
 
 def run_once(command: list[str], *, accept: tuple[int, ...] = (0,), output: Path | None = None) -> dict[str, float]:
-    """Run a command as a process; seconds of wall and processor time, largest resident memory in MB, and the load before it.
+    """Run a command as a process; seconds of wall and processor time, largest resident memory in MB, and the load and pace before it.
 
     What it prints goes to ``output``, or nowhere. A process in between has the command for its only child, so that the figures are its own.
     """
-    load_before = os.getloadavg()[0]
+    load_before, speed = os.getloadavg()[0], pace()
     script = "import resource, subprocess, sys; code = subprocess.run(sys.argv[2:], stdout=open(sys.argv[1], 'wb')).returncode;"
     script += " used = resource.getrusage(resource.RUSAGE_CHILDREN); print(code, used.ru_utime + used.ru_stime, used.ru_maxrss)"
     between = [sys.executable, "-c", script, str(output or os.devnull), *command]
@@ -236,7 +236,13 @@ def run_once(command: list[str], *, accept: tuple[int, ...] = (0,), output: Path
     code, seconds, memory = printed.stdout.split()
     if int(code) not in accept:
         raise SystemExit(f"{Path(command[0]).name} ended with exit code {code}: {printed.stderr.strip()[-500:]}")
-    return {"wall_s": round(wall, 2), "cpu_s": round(float(seconds), 2), "rss_mb": int(memory) // 1024, "load": round(load_before, 1)}
+    return {
+        "wall_s": round(wall, 2),
+        "cpu_s": round(float(seconds), 2),
+        "rss_mb": int(memory) // 1024,
+        "load": round(load_before, 1),
+        "pace_s": speed,
+    }
 
 
 def validate_once(submissions: list[Path], reference: Path, root: Path, *, gate: bool, worklist: bool) -> dict[str, float]:
