@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ips_pipeline import __version__, cli_returns
+from ips_pipeline import __version__, cli_operations, cli_returns
 from ips_pipeline.cli_returns import FOLDER, Month
 from ips_pipeline.errors import IpsError, SubmissionRejected, UsageError
 from ips_pipeline.screen import Screen
@@ -483,7 +483,7 @@ def rules_coverage() -> None:
         click.echo(f"{count:>6,} {state}")
 
 
-for _command in cli_returns.COMMANDS:
+for _command in (*cli_returns.COMMANDS, *cli_operations.COMMANDS):
     ips.add_command(_command)
 
 

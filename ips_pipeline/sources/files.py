@@ -28,8 +28,7 @@ def fetch(name: str, source: FilesSource, inputs: Mapping[str, Input], *, fill: 
     ``fill`` holds what stands for ``{period}`` and ``{provider}`` in an input's path; a path with * may fit several files, read
     in order of name, which must then have the same columns. Raises InputError when a file is missing or cannot be read.
     """
-    if not source.folder.is_dir():
-        raise InputError(f"Source {name}: the folder {source.folder} does not exist or cannot be read; check that it is mounted")
+    probe(name, source)
     fetched = {}
     for key, item in sorted(inputs.items()):
         pattern = item.file or ""
@@ -37,6 +36,14 @@ def fetch(name: str, source: FilesSource, inputs: Mapping[str, Input], *, fill: 
             pattern = pattern.replace(f"{{{word}}}", value)
         fetched[key] = _fetch_one(f"Source {name}, input {key}", source.folder, pattern, item, folder / f"{key}.parquet")
     return fetched
+
+
+def probe(name: str, source: FilesSource) -> None:
+    """Look into the folder of a source; InputError when it is not there or may not be listed."""
+    try:
+        next(source.folder.iterdir(), None)
+    except OSError:
+        raise InputError(f"Source {name}: the folder {source.folder} does not exist or cannot be read; check that it is mounted") from None
 
 
 def _fetch_one(where: str, home: Path, pattern: str, item: Input, target: Path) -> raw.Fetched:

@@ -63,9 +63,7 @@ def fetch(site: Site, name: str, inputs: Mapping[str, Input], *, bind: Mapping[s
     the database does not answer or drops out, InputError when it refuses the login or a query, UsageError for a bad URL or a
     missing driver.
     """
-    source = site.sources[name]
-    if not isinstance(source, SqlSource):
-        raise UsageError(f"Source {name} of {site.file} is not a database")
+    source = _database(site, name)
     engine = _engine(site, name, source)
     try:
         with _connection(engine, name) as connection:
@@ -77,6 +75,33 @@ def fetch(site: Site, name: str, inputs: Mapping[str, Input], *, bind: Mapping[s
             return fetched
     finally:
         engine.dispose()
+
+
+def driver(site: Site, name: str) -> str:
+    """Dialect and driver of a source, such as postgresql+psycopg, once they could be imported; raises UsageError as ``fetch``."""
+    url = _url(site, name, _database(site, name))
+    try:
+        url.get_dialect().import_dbapi()
+    except (exc.NoSuchModuleError, ModuleNotFoundError):
+        raise _no_driver(name, url) from None
+    return url.drivername
+
+
+def probe(site: Site, name: str) -> None:
+    """Open the database read-only as ``fetch`` does, ask it for a constant and leave; raises as ``fetch``."""
+    engine = _engine(site, name, _database(site, name))
+    try:
+        with _connection(engine, name) as connection, _faults(name, None):
+            connection.execute(sa.select(1)).scalar_one()
+    finally:
+        engine.dispose()
+
+
+def _database(site: Site, name: str) -> SqlSource:
+    source = site.sources[name]
+    if not isinstance(source, SqlSource):
+        raise UsageError(f"Source {name} of {site.file} is not a database")
+    return source
 
 
 def statement(item: Input) -> sa.Executable:
@@ -113,12 +138,16 @@ def _engine(site: Site, name: str, source: SqlSource) -> sa.Engine:
         else:
             engine = sa.create_engine(url)
     except (exc.NoSuchModuleError, ModuleNotFoundError):
-        raise UsageError(f"Source {name}: there is no driver for {url.drivername} here; install the extra that brings it") from None
+        raise _no_driver(name, url) from None
     except exc.ArgumentError:
         raise UsageError(f"Source {name}: the URL is not complete; write it as dialect+driver://user@host/database") from None
     if url.get_backend_name() in ("mysql", "mariadb"):
         event.listen(engine, "connect", _read_only_mysql)
     return engine
+
+
+def _no_driver(name: str, url: sa.URL) -> UsageError:
+    return UsageError(f"Source {name}: there is no driver for {url.drivername} here; install the extra that brings it")
 
 
 def _read_only_mysql(connection: Any, _record: Any) -> None:
