@@ -148,6 +148,41 @@ class Publish(_Settings):
         return self
 
 
+class Keep(_Settings):
+    """How long what is no longer in force stays: ``days`` since it was made, the newest ``versions`` of a month; where both are given, both."""
+
+    days: int | None = Field(default=None, ge=0)
+    versions: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.days is None and self.versions is None:
+            raise ValueError("[retention] needs days or versions for each zone it names, such as landing = { days = 90 }")
+        return self
+
+
+class Retention(_Settings):
+    """What may be purged of each zone, and when; of a zone that is not named everything stays unless the command says otherwise."""
+
+    landing: Keep | None = None
+    findings: Keep | None = None
+    accepted: Keep | None = None
+    ips_records: Keep | None = None
+    evidence: Keep | None = None
+    package: Keep | None = None
+    feedback: Keep | None = None
+    quarantine: Keep | None = None
+    tmp: Keep | None = None
+    lineage: Keep | None = None
+
+    @model_validator(mode="after")
+    def _by_days(self) -> Self:
+        for name, keep in (("quarantine", self.quarantine), ("tmp", self.tmp), ("lineage", self.lineage)):
+            if keep is not None and keep.days is None:
+                raise ValueError(f"[retention] keeps {name} by days, such as {name} = {{ days = 7 }}; it has no versions")
+        return self
+
+
 class Site(_Settings):
     """A site, with every path absolute. ``file`` is the SITE.toml it was read from."""
 
@@ -174,6 +209,7 @@ class Site(_Settings):
     template: Path | None = None
     signoff: Signoff = Signoff()
     publish: Publish = Publish()
+    retention: Retention = Retention()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -262,6 +298,10 @@ class Site(_Settings):
     def feedback(self, provider: str, period: str, kind: str) -> Path:
         """Shelf of what came back about a provider and month: ``reports``, ``extract`` or ``publication``."""
         return self._shelf(self.restricted / "feedback" / kind, period, provider)
+
+    def quarantine(self, provider: str, period: str) -> Path:
+        """Shelf of exports of the rows of a provider and month that were rejected."""
+        return self._shelf(self.restricted / "quarantine", period, provider)
 
     @property
     def lineage(self) -> Path:
@@ -407,7 +447,7 @@ def _where(location: tuple[int | str, ...]) -> str:
             return f"[sources.{name}]"
         case ("publish", "licence", *_):
             return "[publish.licence]"
-        case ("options" | "signoff" | "publish" as heading, *_):
+        case ("options" | "signoff" | "publish" | "retention" as heading, *_):
             return f"[{heading}]"
         case _:
             return "the top level"
@@ -423,6 +463,8 @@ def _known_keys(location: tuple[int | str, ...]) -> tuple[str, ...]:
         model = Provider
     elif location[0] == "signoff":
         model = Signoff
+    elif location[0] == "retention":
+        model = Keep if len(location) > 2 else Retention
     elif location[0] == "publish":
         model = Licence if "licence" in location[:-1] else Publish
     else:
