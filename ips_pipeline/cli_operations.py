@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ips_pipeline.cli_returns import FILE
+from ips_pipeline.cli_returns import FILE, Month
 from ips_pipeline.errors import InputError, IpsError, PublishError, RetryableError, UsageError
 
+if TYPE_CHECKING:
+    from ips_pipeline.quarantine import Held
+
 _config = click.option("--config", type=FILE, required=True, help="The site's SITE.toml.")
+
+
+def _month(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that name one provider's month of a site."""
+    command = click.option("--period", type=Month(), required=True, help="The reporting month.")(command)
+    return _config(click.option("--provider", metavar="ODS", required=True, help="The provider.")(command))
+
+
 #: As ``retention.ZONES``, which is not loaded for --help; a test compares them.
 ZONES = ("landing", "findings", "accepted", "ips_records", "evidence", "package", "feedback", "quarantine", "tmp", "lineage")
 
@@ -99,4 +112,76 @@ def purge(config: Path, zone: tuple[str, ...], days: int | None, dry_run: bool, 
         click.echo("Nothing was deleted; to do it: --yes --why TEXT", err=True)
 
 
-COMMANDS = (doctor, purge)
+@click.group("quarantine")
+def quarantine() -> None:
+    """The rows of a month that would not be loaded: how many and why, the rows themselves, and the month run again when they are mended."""
+
+
+@quarantine.command("list")
+@_config
+@click.option("--provider", metavar="ODS", help="Only this provider.")
+@click.option("--period", type=Month(), help="Only this month.")
+@_as_json
+def quarantine_list(config: Path, provider: str | None, period: str | None, as_json: bool) -> None:
+    """Rejected rows of the months in force, by table and by code. A row may break several rules."""
+    from ips_pipeline import quarantine, settings
+
+    found = quarantine.counts(settings.load(config), provider, period)
+    if as_json:
+        click.echo(json.dumps([_held(item) for item in found], indent=1))
+        return
+    for item in found:
+        if item.code is None:
+            click.echo(f"{item.provider:<6} {item.period}  {item.table:<32} {item.rows:>9,} rejected")
+        else:
+            click.echo(f"{'':<16} {item.code:<32} {item.rows:>9,} {item.level}")
+    if not found:
+        click.echo("No row is rejected")
+
+
+def _held(item: Held) -> dict[str, object]:
+    return {"provider": item.provider, "period": item.period, "table": item.table, "code": item.code, "level": item.level, "rows": item.rows}
+
+
+@quarantine.command("export")
+@_month
+@_as_json
+def quarantine_export(config: Path, provider: str, period: str, as_json: bool) -> None:
+    """Write the rejected rows as CSV, one file a table, each row with its number and codes. They are patient data.
+
+    They go to restricted/quarantine, readable by their owner only, and nowhere else; take them away again with: ips purge --zone quarantine
+    """
+    from ips_pipeline import quarantine, settings
+
+    made = quarantine.export(settings.load(config), provider, period)
+    if as_json:
+        click.echo(json.dumps({"path": str(made.path), **made.manifest["facts"]}, indent=1))
+        return
+    for table, rows in made.manifest["facts"]["tables"].items():
+        click.echo(f"{rows:>9,}  {table}.csv")
+    click.echo(f"{made.manifest['facts']['rows']:,} rejected rows in {made.path} (patient data)")
+
+
+@quarantine.command("replay")
+@_month
+@click.option("--why", metavar="TEXT", required=True, help="The reason, kept in the ledger. No patient's details.")
+@click.option("--by", metavar="WHO", help="Who asked for it.  [default: the account]")
+@_as_json
+def quarantine_replay(config: Path, provider: str, period: str, why: str, by: str | None, as_json: bool) -> None:
+    """Extract and validate the month again, when its rows were mended at source, and say what is rejected still.
+
+    The measures follow with ips run, or by themselves in Airflow. An approval of the month ends when its rows change.
+    """
+    from ips_pipeline import quarantine, settings
+
+    outcome, before, now = quarantine.replay(settings.load(config), provider, period, why, by=by)
+    if as_json:
+        click.echo(json.dumps({**outcome, "before": [_held(item) for item in before], "now": [_held(item) for item in now]}, indent=1))
+        return
+    was, left = (sum(item.rows for item in found if item.code is None) for found in (before, now))
+    click.echo(f"{provider} {period}: {was:,} rows were rejected before, {left:,} are now, of {outcome['rows_submitted']:,}")
+    for item in now:
+        click.echo(f"  {item.table} {item.rows:,} rejected" if item.code is None else f"    {item.code:<12} {item.rows:>7,} {item.level}")
+
+
+COMMANDS = (doctor, purge, quarantine)

@@ -75,7 +75,7 @@ class Plan:
     @property
     def rule(self) -> str:
         """The rule in words."""
-        parts = [f"older than {self.keep.days} days"] if self.keep.days is not None else []
+        parts = [f"older than {self.keep.days} day{'' if self.keep.days == 1 else 's'}"] if self.keep.days is not None else []
         parts += [f"not among the newest {self.keep.versions} of the month"] if self.keep.versions is not None else []
         return " and ".join(parts)
 
