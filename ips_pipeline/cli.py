@@ -483,6 +483,64 @@ def rules_coverage() -> None:
         click.echo(f"{count:>6,} {state}")
 
 
+@ips.group()
+def reference() -> None:
+    """The reference folder: places, practices, populations, deprivation, from the public downloads."""
+
+
+@reference.command("import")
+@click.argument("downloads", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE [FILE …]")
+@click.option("--into", type=FOLDER, required=True, help="The reference folder; made where it does not exist.")
+@click.option("--kind", metavar="KIND", help="What the file is, where it is not recognised: a name from ips reference layouts.")
+@click.option("--edition", help="What to record as its edition; of a workbook of several years also the one to take, such as Mid-2022.")
+@click.option("--valid-from", type=click.DateTime(["%Y-%m-%d"]), metavar="yyyy-mm-dd", help="The day it is valid from.")
+@click.option("--valid-to", type=click.DateTime(["%Y-%m-%d"]), metavar="yyyy-mm-dd", help="The last day it is valid.")
+@click.option("--organisations", is_flag=True, help="Also feed organisations.csv. Rules then reject every organisation that is not in it.")
+def reference_import_command(
+    downloads: tuple[Path, ...],
+    into: Path,
+    kind: str | None,
+    edition: str | None,
+    valid_from: datetime | None,
+    valid_to: datetime | None,
+    organisations: bool,
+) -> None:
+    """Import downloads as published (CSV, .xlsx, or a zip file of one): all of them, or none when one is wrong.
+
+    What each file was, its edition, rows and SHA-256 are kept in imported.json and stated by every release.
+    """
+    from ips_pipeline.sources import reference_import
+
+    days = [day.date() if day else None for day in (valid_from, valid_to)]
+    for done in reference_import.load(downloads, into, kind=kind, edition=edition, valid_from=days[0], valid_to=days[1], organisations=organisations):
+        written = ", ".join(f"{count:,} rows in {name}" for name, count in done.rows.items())
+        click.echo(f"{done.title}, {done.edition}: {written}")
+        for note in done.notes:
+            click.echo(f"  {note}")
+
+
+@reference.command("show")
+@click.argument("folder", type=FOLDER, metavar="REFERENCE")
+def reference_show(folder: Path) -> None:
+    """What a reference folder holds, from which download and edition, valid when, and whether it was changed since."""
+    from ips_pipeline.sources import reference_import
+
+    for item in reference_import.standing(folder):
+        click.echo(f"{item.file:<30} {item.state}")
+        for source in item.sources:
+            valid = f", valid {source['valid_from'] or '…'} to {source['valid_to'] or '…'}" if source["valid_from"] or source["valid_to"] else ""
+            click.echo(f"  {source['files'][item.file]:>10,} rows  {source['title']}, {source['edition']}{valid}")
+
+
+@reference.command("layouts")
+def reference_layouts() -> None:
+    """The downloads that can be imported, where they are, and the day their layout was compared."""
+    from ips_pipeline.sources import reference_import
+
+    for kind, title, source, verified in reference_import.layouts():
+        click.echo(f"{kind:<18} {title}\n{'':<18} {source}; compared {verified}")
+
+
 for _command in (*cli_returns.COMMANDS, *cli_operations.COMMANDS):
     ips.add_command(_command)
 

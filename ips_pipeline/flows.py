@@ -794,7 +794,7 @@ def _take_release(site: Site, evidence: stages.Stage, folder: Path) -> Mapping[s
         site.options.disclosure,
         site.publish.licence,
         registry.definitions(),
-        site.notice,
+        _notice(site, facts),
     )
     dataset.describe(folder, about)
     write_release_site(
@@ -803,10 +803,17 @@ def _take_release(site: Site, evidence: stages.Stage, folder: Path) -> Mapping[s
         submissions=facts["submissions"],
         not_evaluated=facts["not_evaluated"],
         definitions=registry.definitions(),
-        notice=site.notice,
+        notice=about.notice,
     )
     dataset.complete(folder, about, temporary=site.temporary, memory_limit=site.options.memory_limit)
-    return {key: facts[key] for key in ("period", "status", "submissions", "not_evaluated")}
+    return {key: facts[key] for key in ("period", "status", "submissions", "not_evaluated", "reference")}
+
+
+def _notice(site: Site, facts: Mapping[str, Any]) -> str | None:
+    """What stands at the head of a release: the site's own notice, and that deprivation is not by the published measures' index."""
+    newer = facts["reference"]["index_of_deprivation"] == "IoD2025"
+    parts = [site.notice, "Deprivation is by the English index of 2025 over the small areas of 2021; the national publication goes by 2019."]
+    return " ".join(part for part in (parts if newer else parts[:1]) if part) or None
 
 
 @cache

@@ -257,6 +257,7 @@ def compute(
             "near_misses": _count(connection, "SELECT count(*) FROM mhs116 WHERE NOT counted"),
             "files": files,
             "not_evaluated": not_evaluated(inputs.held),
+            "reference": reference_data.versions(reference),
         }
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ips_pipeline.errors import InputError
 from ips_pipeline.store.duck import Connection, DuckError, identifier, text_literal
 from ips_pipeline.store.groups import STANDARD, load_groups
 
-__all__ = ["FILES", "STANDARD", "load", "load_groups"]
+__all__ = ["FILES", "STANDARD", "index_of_deprivation", "load", "load_groups", "versions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +41,73 @@ FILES: Mapping[str, _File] = {
 }
 
 
+#: The index of 2025 in place of that of 2019, with the small areas of its own year. The SQL keeps the names of the published measure.
+_IMD_2025 = "lsoa_imd2025"
+_INSTEAD: Mapping[str, Mapping[str, str]] = {
+    "lsoa_imd2019": {"LSOA2011": "LSOA2021", "IMDDecile2019": "IMDDecile2025"},
+    "postcodes": {"LSOA2011": "LSOA2021"},
+}
+
+
+def index_of_deprivation(folder: Path) -> str | None:
+    """Which English index of deprivation a reference folder holds: "IoD2019" (the published measures' own), "IoD2025", or None.
+
+    Raises InputError when it holds both, since a release goes by one.
+    """
+    held = [name for name in ("lsoa_imd2019", _IMD_2025) if (folder / f"{name}.csv").is_file()]
+    if len(held) > 1:
+        raise InputError(f"{folder} holds lsoa_imd2019.csv and {_IMD_2025}.csv, and a release goes by one; move the other away")
+    return f"IoD{held[0][-4:]}" if held else None
+
+
+def versions(folder: Path) -> dict[str, Any]:
+    """What a release says of its reference data: the index of deprivation, and each import (edition, validity, SHA-256 of the download, rows).
+
+    Files that were put there by hand have no import. Raises InputError when ``imported.json`` cannot be read.
+    """
+    record = folder / "imported.json"
+    imports: dict[str, Any] = {}
+    if record.is_file():
+        try:
+            imports = dict(json.loads(record.read_text(encoding="utf-8"))["imports"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise InputError(f"{record} cannot be read; move it away and import the downloads again") from None
+    return {"index_of_deprivation": index_of_deprivation(folder), "imported": imports}
+
+
 def load(connection: Connection, folder: Path) -> frozenset[str]:
     """Create a table for every reference file; an absent file gives an empty table. Returns the names of the files held.
 
-    A postcodes.csv in the form of a code list (code, live_from, live_to) says nothing about places, so it counts as absent here.
+    A postcodes.csv in the form of a code list (code, live_from, live_to) says nothing about places, so it counts as absent here. Where the
+    folder holds lsoa_imd2025.csv it stands in for lsoa_imd2019.csv, with the small areas of 2021.
     Raises InputError when the folder or a file cannot be read, or a column is missing.
     """
     if not folder.is_dir():
         raise InputError(f"The reference folder {folder} does not exist; give one, or build it with: ips reference import")
+    instead = _INSTEAD if index_of_deprivation(folder) == "IoD2025" else {}
     held = set()
     for name, file in FILES.items():
-        path = folder / f"{name}.csv"
+        path = folder / f"{_IMD_2025 if instead and name == 'lsoa_imd2019' else name}.csv"
         fields = ", ".join(f"{identifier(column)} {'BIGINT' if column in file.whole_numbers else 'VARCHAR'}" for column in file.columns)
         connection.execute(f"CREATE TABLE {identifier(file.table)} ({fields})")
         if path.is_file() and (columns := _columns(path)) != _CODE_LIST:
-            _insert(connection, path, file, columns)
+            _insert(connection, path, file, columns, instead.get(name, {}))
             held.add(name)
+    if instead and "population_lsoa" in held:
+        _same_areas(connection, folder)
     return frozenset(held)
+
+
+def _same_areas(connection: Connection, folder: Path) -> None:
+    """Refuse populations of the areas of 2011 beside an index of those of 2021: one area in eighteen would silently have no decile."""
+    query = (
+        "SELECT count(*) * 50 > (SELECT count(DISTINCT LSOA2011) FROM population_lsoa) FROM (SELECT DISTINCT LSOA2011 FROM population_lsoa)"
+        " AS area WHERE LSOA2011 NOT IN (SELECT LSOA2011 FROM lsoa_imd)"
+    )
+    if (connection.execute(query).fetchone() or (False,))[0]:
+        raise InputError(
+            f"Many areas of {folder / 'population_lsoa.csv'} are not in {_IMD_2025}.csv; import estimates of the areas of 2021, or use that of 2019"
+        )
 
 
 _CODE_LIST = ("code", "live_from", "live_to")
@@ -69,11 +121,16 @@ def _columns(path: Path) -> tuple[str, ...]:
         raise InputError(f"{path} cannot be read; save it as CSV UTF-8") from None
 
 
-def _insert(connection: Connection, path: Path, file: _File, columns: tuple[str, ...]) -> None:
-    if missing := [column for column in file.columns if column not in columns]:
-        raise InputError(f"{path} has no column {missing[0]}; it needs {', '.join(file.columns)}")
+def _insert(connection: Connection, path: Path, file: _File, columns: tuple[str, ...], instead: Mapping[str, str]) -> None:
+    wanted = [instead.get(column, column) for column in file.columns]
+    if missing := [column for column in wanted if column not in columns]:
+        why = f"{_IMD_2025}.csv goes by the areas of 2021" if instead else f"it needs {', '.join(wanted)}"
+        raise InputError(f"{path} has no column {missing[0]}; {why}")
     schema = "{" + ", ".join(f"{text_literal(column)}: 'VARCHAR'" for column in columns) + "}"
-    held = [f"CAST(nullif({identifier(column)}, '') AS {'BIGINT' if column in file.whole_numbers else 'VARCHAR'})" for column in file.columns]
+    held = [
+        f"CAST(nullif({identifier(given)}, '') AS {'BIGINT' if column in file.whole_numbers else 'VARCHAR'})"
+        for column, given in zip(file.columns, wanted, strict=True)
+    ]
     values = ", ".join(f"sum({value})" if column == file.total else value for column, value in zip(file.columns, held, strict=True))
     try:
         connection.execute(
