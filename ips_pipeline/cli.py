@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ips_pipeline import __version__, cli_operations, cli_returns
-from ips_pipeline.cli_returns import FOLDER, Month
+from ips_pipeline.cli_returns import AS_JSON, FOLDER, Month
 from ips_pipeline.errors import IpsError, SubmissionRejected, UsageError
 from ips_pipeline.screen import Screen
 
@@ -200,7 +202,13 @@ def validate(
 @click.option("--submissions", type=FOLDER, help="Root of <provider>/<yyyy-mm> folders, each taken as accepted.")
 @click.option("--reference", type=FOLDER, help="The reference folder; what lacks a file in it is reported as not evaluated.")
 @click.option("--period", type=Month(), help="The reporting month; its window is the twelve months ending with it.")
-@click.option("--status", default="Performance", show_default=True, type=click.Choice(["Provisional", "Performance", "Final", "Adhoc"]))
+@click.option(
+    "--status",
+    default="Performance",
+    show_default=True,
+    type=click.Choice(["Provisional", "Performance", "Final", "Adhoc"]),
+    help="What the month's data are, for the names of the publication files.",
+)
 @click.option("--out", type=FOLDER, help="Where the measures go.")
 @click.option("--evidence", type=FOLDER, help="Also keep the evidence here, for ips explain and ips diff; it names patients' records.")
 @click.option("--ips-records", type=click.Path(path_type=Path), help="Local IPS records: a folder or a workbook, or one of them per provider.")
@@ -237,21 +245,29 @@ def measures(
 
 
 @measures.command("list")
-def measures_list() -> None:
+@AS_JSON
+def measures_list(as_json: bool) -> None:
     """Every measure, one a line: id, kind, title, family."""
     from ips_pipeline.measures import handbook
 
+    if as_json:
+        _say_json([dict(zip(("id", "kind", "title", "family"), row, strict=True)) for row in handbook.catalogue()])
+        return
     for measure_id, kind, title, family in handbook.catalogue():
         click.echo(f"{measure_id:<36} {kind:<10} {title}  [{family}]")
 
 
 @measures.command("show")
 @click.argument("measure_id", metavar="ID")
-def measures_show(measure_id: str) -> None:
+@AS_JSON
+def measures_show(measure_id: str, as_json: bool) -> None:
     """One measure in plain words: definition, source, caveats, breakdowns, the elements it reads and the rules that endanger it."""
     from ips_pipeline.measures import handbook
 
-    click.echo(handbook.page(measure_id))
+    if as_json:
+        _say_json(handbook.described(measure_id))
+    else:
+        click.echo(handbook.page(measure_id))
 
 
 @ips.command()
@@ -385,10 +401,14 @@ def examples() -> None:
 
 @examples.command("list")
 @click.option("--names", is_flag=True, help="Only the names.")
-def examples_list(names: bool) -> None:
+@AS_JSON
+def examples_list(names: bool, as_json: bool) -> None:
     """Every example and the question it answers."""
     from ips_pipeline import worked_sites
 
+    if as_json:
+        _say_json([{"name": name, "question": worked_sites.load(name).question} for name in worked_sites.names()])
+        return
     for name in worked_sites.names():
         click.echo(name if names else f"{name:<24} {worked_sites.load(name).question}")
 
@@ -455,28 +475,41 @@ def rules() -> None:
 @rules.command("show")
 @click.argument("code")
 @click.option("--local", type=FOLDER, metavar="DIR", help="The trust's own checks, as YAML files.  [default: expectations/local]")
-def rules_show(code: str, local: Path | None) -> None:
+@AS_JSON
+def rules_show(code: str, local: Path | None, as_json: bool) -> None:
     """One rule in plain words: where, how severe, how to fix it at source, what it endangers, good and bad values."""
     from ips_pipeline.quality import local_checks, rulebook
 
-    click.echo(rulebook.page(code, local_checks.read(local)))
+    if as_json:
+        _say_json(rulebook.described(code, local_checks.read(local)))
+    else:
+        click.echo(rulebook.page(code, local_checks.read(local)))
 
 
 @rules.command("list")
 @click.option("--local", type=FOLDER, metavar="DIR", help="The trust's own checks, as YAML files.  [default: expectations/local]")
-def rules_list(local: Path | None) -> None:
+@AS_JSON
+def rules_list(local: Path | None, as_json: bool) -> None:
     """Every code, one a line: code, table, element, level, what it asks for; the checks beyond the portal come last."""
     from ips_pipeline.quality import local_checks, rulebook
 
-    for code, table, element, level, sentence in (*rulebook.catalogue(), *rulebook.checks_catalogue(local_checks.read(local))):
+    every = (*rulebook.catalogue(), *rulebook.checks_catalogue(local_checks.read(local)))
+    if as_json:
+        _say_json([dict(zip(("code", "table", "element", "level", "sentence"), row, strict=True)) for row in every])
+        return
+    for code, table, element, level, sentence in every:
         click.echo(f"{code:<11} {table} {element}  {level}  {sentence}")
 
 
 @rules.command("coverage")
-def rules_coverage() -> None:
+@AS_JSON
+def rules_coverage(as_json: bool) -> None:
     """What is done about every code: evaluated, derived, not evaluated (and what is missing), or not applicable."""
     from ips_pipeline.quality import rulebook
 
+    if as_json:
+        _say_json([asdict(item) for item in rulebook.coverage()])
+        return
     for item in rulebook.coverage():
         click.echo(f"{item.code:<11} {item.status}{': ' + item.note if item.note else ''}")
     for state, count in Counter(item.status for item in rulebook.coverage()).items():
@@ -521,10 +554,14 @@ def reference_import_command(
 
 @reference.command("show")
 @click.argument("folder", type=FOLDER, metavar="REFERENCE")
-def reference_show(folder: Path) -> None:
+@AS_JSON
+def reference_show(folder: Path, as_json: bool) -> None:
     """What a reference folder holds, from which download and edition, valid when, and whether it was changed since."""
     from ips_pipeline.sources import reference_import
 
+    if as_json:
+        _say_json([{"file": item.file, "state": item.state, "sources": list(item.sources)} for item in reference_import.standing(folder)])
+        return
     for item in reference_import.standing(folder):
         click.echo(f"{item.file:<30} {item.state}")
         for source in item.sources:
@@ -533,10 +570,14 @@ def reference_show(folder: Path) -> None:
 
 
 @reference.command("layouts")
-def reference_layouts() -> None:
+@AS_JSON
+def reference_layouts(as_json: bool) -> None:
     """The downloads that can be imported, where they are, and the day their layout was compared."""
     from ips_pipeline.sources import reference_import
 
+    if as_json:
+        _say_json([dict(zip(("kind", "title", "source", "compared"), map(str, row), strict=True)) for row in reference_import.layouts()])
+        return
     for kind, title, source, verified in reference_import.layouts():
         click.echo(f"{kind:<18} {title}\n{'':<18} {source}; compared {verified}")
 
@@ -618,6 +659,10 @@ def _shown(path: Path) -> Path:
     """A path relative to where the person is, when it lies below."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _say_json(held: object) -> None:
+    click.echo(json.dumps(held, indent=1, ensure_ascii=False))
 
 
 def _complain(message: str) -> None:

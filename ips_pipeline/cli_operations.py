@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ips_pipeline.cli_returns import FILE, Month
+from ips_pipeline.cli_returns import AS_JSON, FILE, Month
 from ips_pipeline.errors import InputError, IpsError, PublishError, RetryableError, UsageError
 
 if TYPE_CHECKING:
@@ -27,12 +27,10 @@ def _month(command: Callable[..., None]) -> Callable[..., None]:
 #: As ``retention.ZONES``, which is not loaded for --help; a test compares them.
 ZONES = ("landing", "findings", "accepted", "ips_records", "evidence", "package", "feedback", "quarantine", "tmp", "lineage")
 
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-
 
 @click.command("doctor")
 @_config
-@_as_json
+@AS_JSON
 def doctor(config: Path, as_json: bool) -> None:
     """Look a site over before a run does: settings, drivers, sources, permissions, disk, clock, reference files, calendar, Airflow.
 
@@ -66,7 +64,7 @@ def doctor(config: Path, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Delete it. Needs --why.")
 @click.option("--why", metavar="TEXT", help="With --yes: the reason, kept in the ledger. No patient's details.")
 @click.option("--by", metavar="WHO", help="With --yes: who asked for it.  [default: the account]")
-@_as_json
+@AS_JSON
 def purge(config: Path, zone: tuple[str, ...], days: int | None, dry_run: bool, yes: bool, why: str | None, by: str | None, as_json: bool) -> None:
     """Delete superseded versions, leftovers of killed runs and old lineage, by the rules under [retention] or older than so many days.
 
@@ -121,7 +119,7 @@ def quarantine() -> None:
 @_config
 @click.option("--provider", metavar="ODS", help="Only this provider.")
 @click.option("--period", type=Month(), help="Only this month.")
-@_as_json
+@AS_JSON
 def quarantine_list(config: Path, provider: str | None, period: str | None, as_json: bool) -> None:
     """Rejected rows of the months in force, by table and by code. A row may break several rules."""
     from ips_pipeline import quarantine, settings
@@ -145,7 +143,7 @@ def _held(item: Held) -> dict[str, object]:
 
 @quarantine.command("export")
 @_month
-@_as_json
+@AS_JSON
 def quarantine_export(config: Path, provider: str, period: str, as_json: bool) -> None:
     """Write the rejected rows as CSV, one file a table, each row with its number and codes. They are patient data.
 
@@ -166,7 +164,7 @@ def quarantine_export(config: Path, provider: str, period: str, as_json: bool) -
 @_month
 @click.option("--why", metavar="TEXT", required=True, help="The reason, kept in the ledger. No patient's details.")
 @click.option("--by", metavar="WHO", help="Who asked for it.  [default: the account]")
-@_as_json
+@AS_JSON
 def quarantine_replay(config: Path, provider: str, period: str, why: str, by: str | None, as_json: bool) -> None:
     """Extract and validate the month again, when its rows were mended at source, and say what is rejected still.
 
@@ -184,4 +182,21 @@ def quarantine_replay(config: Path, provider: str, period: str, why: str, by: st
         click.echo(f"  {item.table} {item.rows:,} rejected" if item.code is None else f"    {item.code:<12} {item.rows:>7,} {item.level}")
 
 
-COMMANDS = (doctor, purge, quarantine)
+@click.command("completion")
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+def completion(shell: str) -> None:
+    """Print what makes a shell complete the commands and options of ips.
+
+    \b
+    bash, in ~/.bashrc:                      eval "$(ips completion bash)"
+    zsh, in ~/.zshrc:                        eval "$(ips completion zsh)"
+    fish, in ~/.config/fish/completions:     ips completion fish > ips.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is not None:
+        click.echo(kind(click.get_current_context().find_root().command, {}, "ips", "_IPS_COMPLETE").source())
+
+
+COMMANDS = (doctor, purge, quarantine, completion)

@@ -50,7 +50,7 @@ def _return(command: _Command) -> _Command:
     return _site(click.option("--provider", metavar="ODS", required=True, help="The provider.")(command))
 
 
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
 def _load(config: Path) -> Site:
@@ -64,7 +64,7 @@ def _load(config: Path) -> Site:
 @click.option("--from", "first", type=Month(), help="The first month to show.  [default: two months before the last]")
 @click.option("--to", "last", type=Month(), help="The last month to show.  [default: the month before the day]")
 @click.option("--on", "day", metavar="yyyy-mm-dd", help="As on this day.  [default: now]")
-@_as_json
+@AS_JSON
 def calendar(config: Path, first: str | None, last: str | None, day: str | None, as_json: bool) -> None:
     """What is due, open, closing or late, per month and provider, and how far each return has come.
 
@@ -114,7 +114,7 @@ def signoff() -> None:
 
 @signoff.command("status")
 @_return
-@_as_json
+@AS_JSON
 def signoff_status(config: Path, provider: str, period: str, as_json: bool) -> None:
     """Where the sign-off of a return stands, and the content to approve."""
     from ips_pipeline import returns
@@ -132,7 +132,7 @@ def _decision(name: str, decision: str, words: str) -> None:
     @click.option("--as", "role", required=True, metavar="ROLE", help="In which role, one of those in [signoff] of SITE.toml.")
     @click.option("--content", metavar="ID", help="The content you looked at: refuse if the return has changed since.")
     @click.option("--comment", default="", help="Kept in the ledger. No patient's details.")
-    @_as_json
+    @AS_JSON
     def decide(config: Path, provider: str, period: str, role: str, content: str | None, comment: str, as_json: bool) -> None:
         from ips_pipeline import returns
 
@@ -172,7 +172,7 @@ def submission() -> None:
 @click.option("--template", type=FILE, metavar="FILE.accdb", help="An empty intermediate database to fill a copy of; it is not changed.")
 @click.option("--require-accdb", "require", is_flag=True, help="Fail (15) when no Access file can be written, instead of going without.")
 @click.option("--out", type=FOLDER, help="With DIR: where the package goes. With --config: the data directory, instead of the one in SITE.toml.")
-@_as_json
+@AS_JSON
 def submission_build(
     folder: Path | None,
     config: Path | None,
@@ -226,7 +226,7 @@ def submission_template(target: Path) -> None:
 
 @submission.command("handover")
 @_return
-@_as_json
+@AS_JSON
 def handover(config: Path, provider: str, period: str, as_json: bool) -> None:
     """Put an approved package into the outbox for whoever uploads it, and record it as submitted.
 
@@ -251,7 +251,7 @@ def feedback_group() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @_return
 @click.option("--kind", type=click.Choice(["reports", "extract", "publication"]), required=True, help="What the file is.")
-@_as_json
+@AS_JSON
 def feedback_import(file: Path, config: Path, provider: str, period: str, kind: str, as_json: bool) -> None:
     """Take in a file that came back: a zip of the four reports, an XML extract, or a publication CSV."""
     from ips_pipeline import returns
@@ -269,7 +269,7 @@ def feedback_import(file: Path, config: Path, provider: str, period: str, kind: 
 @click.command("reconcile")
 @_return
 @click.option("--out", type=FOLDER, required=True, help="Where row-level files go. They hold patient data: use a restricted folder.")
-@_as_json
+@AS_JSON
 def reconcile(config: Path, provider: str, period: str, out: Path, as_json: bool) -> None:
     """Compare what came back with our own verdict, rows and numbers: the same, only theirs, only ours, and why."""
     from ips_pipeline import returns
@@ -290,7 +290,7 @@ def reconcile(config: Path, provider: str, period: str, out: Path, as_json: bool
 @_site
 @click.option("--period", type=Month(), required=True, help="The reporting month.")
 @click.option("--provider", metavar="ODS", help="A provider's versions of the month; the releases of the month otherwise.")
-@_as_json
+@AS_JSON
 def history(config: Path, period: str, provider: str | None, as_json: bool) -> None:
     """The versions of a month that are kept: which is in force, what each was made of, and what the ledger says of it."""
     from ips_pipeline import returns
@@ -329,7 +329,7 @@ def _recorded(entry: Entry) -> dict[str, Any]:
 @click.command("rollback")
 @_site
 @click.option("--period", type=Month(), required=True, help="The reporting month.")
-@click.option("--to", "identity", required=True, metavar="ID", help="The release to put in force again; see: ips history")
+@click.option("--to", "identity", required=True, metavar="ID", help="The release to put in force again, as ips history names it.")
 @click.option("--why", required=True, help="Kept in the ledger.")
 def rollback(config: Path, period: str, identity: str, why: str) -> None:
     """Put an earlier release of a month in force again, in one step for its readers; also where copies of releases go."""
@@ -370,7 +370,7 @@ def ledger_verify(config: Path) -> None:
 @click.option("--provider", metavar="ODS", help="Only lines about this provider.")
 @click.option("--period", type=Month(), help="Only lines about this month.")
 @click.option("--kind", help="Only lines of this kind, such as approved.")
-@_as_json
+@AS_JSON
 def ledger_show(config: Path, provider: str | None, period: str | None, kind: str | None, as_json: bool) -> None:
     """Print the lines of the ledger, the oldest first."""
     from ips_pipeline.store import ledger

@@ -52,6 +52,24 @@ def page(measure_id: str) -> str:
     return "\n".join(lines)
 
 
+def described(measure_id: str) -> dict[str, Any]:
+    """What ``page`` says of a measure, as values for a program; UsageError as there.
+
+    Keys: those of ``registry.definitions``, elements (each with the codes of its rules), reference_columns, and checks that name the measure.
+    """
+    measure = explain.find_measure(measure_id)
+    sources = lineage.fields(measure)
+    return {
+        **next(item for item in registry.definitions() if item["id"] == measure.id),
+        "elements": [
+            {"table": table, "element": element, "rules": [code for code, _ in _rules().get((table, element), ())]}
+            for table, element in lineage.elements(sources)
+        ],
+        "reference_columns": [{"file": name, "column": column} for name, column in lineage.reference_columns(sources)],
+        "checks": [code for code, _ in _checks().get(measure.id, ())],
+    }
+
+
 def document() -> str:
     """The handbook in Markdown: a section per family, with the golden cases as examples."""
     known = registry.load()

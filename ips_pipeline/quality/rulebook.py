@@ -168,6 +168,23 @@ def page(code: str, local: Sequence[LocalCheck] = ()) -> str:
     return "\n".join(lines)
 
 
+def described(code: str, local: Sequence[LocalCheck] = ()) -> dict[str, Any]:
+    """What ``page`` says of a rule or check, as values for a program; UsageError as there.
+
+    Keys: code, table, element (None where there is none), sentence, levels by edition, fix, endangers; of a rule also kind, status and note.
+    """
+    standard = load()
+    words = checks.catalogue(local).get(code.strip().upper())
+    if words is not None:
+        about: dict[str, Any] = {"code": code.strip().upper(), "table": words.table, "element": words.element or None, "sentence": words.title}
+        return about | {"levels": {"check": words.level}, "why": words.why, "fix": words.mend, "endangers": list(words.endangers)}
+    rule = _rule(standard, code)
+    table, covered = standard.table(rule.table), _covered(standard, rule)
+    about = {"code": rule.code, "table": table.name, "element": rule.element, "sentence": sentence(rule)}
+    about |= {"levels": dict(rule.levels), "fix": _fix(rule, table), "endangers": endangers(standard, rule)}
+    return about | {"kind": rule.kind, "status": covered.status, "note": covered.note}
+
+
 def catalogue() -> list[tuple[str, str, str, str, str]]:
     """Every official code: code, table, element (or empty), level in the published rules (or the ETOS level in brackets), sentence."""
     standard = load()
