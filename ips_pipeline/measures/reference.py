@@ -124,7 +124,9 @@ def _columns(path: Path) -> tuple[str, ...]:
 def _insert(connection: Connection, path: Path, file: _File, columns: tuple[str, ...], instead: Mapping[str, str]) -> None:
     wanted = [instead.get(column, column) for column in file.columns]
     if missing := [column for column in wanted if column not in columns]:
-        why = f"{_IMD_2025}.csv goes by the areas of 2021" if instead else f"it needs {', '.join(wanted)}"
+        why = (
+            f"{_IMD_2025}.csv goes by the areas of 2021, so import a postcode directory that has them" if instead else f"it needs {', '.join(wanted)}"
+        )
         raise InputError(f"{path} has no column {missing[0]}; {why}")
     schema = "{" + ", ".join(f"{text_literal(column)}: 'VARCHAR'" for column in columns) + "}"
     held = [
