@@ -37,7 +37,7 @@ def doctor(config: Path, as_json: bool) -> None:
     One line a check: ok, a warning, or a fault with the next step. Each source is opened read-only and timed; nothing is read from it
     and nothing is changed. Ends with 0 when there are only warnings, else with the exit code of the first fault.
     """
-    from ips_pipeline.doctor import State, examine, worst
+    from ips_pipeline.doctor import State, examine, exit_code
 
     found = examine(config)
     if as_json:
@@ -48,7 +48,7 @@ def doctor(config: Path, as_json: bool) -> None:
         width = max(len(item.name) for item in found)
         for item in found:
             click.echo(f"{item.state:<7}  {item.name:<{width}}  {item.found}")
-    if code := worst(found):
+    if code := exit_code(found):
         faults = [item.name for item in found if item.state is State.FAULT]
         kind = next(kind for kind in (UsageError, InputError, PublishError, RetryableError, IpsError) if kind.exit_code == code)
         raise kind(f"{len(faults)} of {len(found)} checks found a fault: {', '.join(faults)}; each line says what to do")

@@ -5,6 +5,7 @@ Nothing is changed, no row of a source is read, and no secret is shown: a check 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import shutil
@@ -124,7 +125,7 @@ def examine(
     return seen.done
 
 
-def worst(found: Sequence[Check]) -> int:
+def exit_code(found: Sequence[Check]) -> int:
     """The exit code of the first fault, 0 when there is none."""
     return next((check.exit_code for check in found if check.state is State.FAULT), 0)
 
@@ -166,18 +167,20 @@ def _owner_only(zone: Path) -> str:
         if not os.access(place, os.W_OK | os.X_OK):
             raise UsageError(f"{place} may not be written, so {zone} cannot be made; give the account that runs the pipeline the right to")
         raise _Warning(f"{zone} is not there yet; the first run makes it")
-    count, open_to_others, foreign = 0, [], []
+    count, loose, foreign = 0, [], []
     for path in _tree(zone):
-        held = path.lstat()
-        count += 1
-        if not stat.S_ISLNK(held.st_mode):
-            open_to_others += [path] if stat.S_IMODE(held.st_mode) & 0o077 else []
-        foreign += [path] if held.st_uid != os.geteuid() else []
-    if open_to_others:
-        raise UsageError(f"{open_to_others[0]} and {len(open_to_others) - 1:,} others are open to other accounts; close them: chmod -R go-rwx {zone}")
+        # What a run takes away while we look is no concern.
+        with contextlib.suppress(FileNotFoundError):
+            held = path.lstat()
+            count += 1
+            loose += [path] if stat.S_IMODE(held.st_mode) & 0o077 and not stat.S_ISLNK(held.st_mode) else []
+            foreign += [path] if held.st_uid != os.geteuid() else []
+    many = ("file or folder", "files and folders")
+    if loose:
+        raise UsageError(f"{_count(len(loose), *many)} open to other accounts, the first {loose[0]}; close them: chmod -R go-rwx {zone}")
     if foreign:
-        raise UsageError(f"{foreign[0]} and {len(foreign) - 1:,} others belong to another account; run as that one, or give them to this one")
-    return f"{zone}: {_count(count, 'file or folder', 'files and folders')}, for the owner only"
+        raise UsageError(f"{_count(len(foreign), *many)} of another account, the first {foreign[0]}; run as that one, or give them to this one")
+    return f"{zone}: {_count(count, *many)}, for the owner only"
 
 
 def _tree(zone: Path) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from ips_pipeline import cli_operations, retention, returns, settings
 from ips_pipeline.cli import ips
-from ips_pipeline.errors import InputError, IpsError, UsageError
+from ips_pipeline.errors import InputError, IpsError, RetryableError, UsageError
 from ips_pipeline.settings import Keep
 from ips_pipeline.store import ledger, stages
 from ips_pipeline.submission import signoff
@@ -173,6 +174,26 @@ def test_what_comes_into_force_while_it_is_moved_aside_is_put_back(made: setting
     monkeypatch.setattr(Path, "rename", meanwhile)
     assert retention.purge(made, planned, "tidy") == 0
     stages.verify(stages.opened(made.landing(*MONTH), first["landing"].identity))
+
+
+def test_a_purge_that_breaks_off_leaves_nothing_half_there_and_goes_on(made: settings.Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(made, "first")
+    run(made, "second")
+    planned = retention.plan(made, "landing", Keep(days=90))
+
+    def fail(path: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(retention.shutil, "rmtree", fail)
+        with pytest.raises(RetryableError):
+            retention.purge(made, planned, "tidy")
+    assert going(made, "landing") == []
+    (aside,) = made.staging.iterdir()
+    for path in (*aside.rglob("*"), aside):
+        age(path, 3)
+    assert retention.purge(made, retention.plan(made, "tmp", Keep(days=1)), "tidy") == 1
+    assert [entry.facts["zone"] for entry in ledger.entries(made.ledger)] == ["landing", "tmp"]
 
 
 def test_leftovers_of_killed_runs_go_and_a_running_one_keeps_its_files(made: settings.Site) -> None:
