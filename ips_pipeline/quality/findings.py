@@ -121,8 +121,10 @@ def load(connection: Connection, submissions: Sequence[Path], portals: Sequence[
     """
     for macro in MACROS:
         connection.execute(macro)
-    folders.load(connection, submissions, list(standard.tables.values()))
-    found = _load_lists(connection, reference, standard)
+    with ThreadPoolExecutor(1) as beside:
+        lists = beside.submit(_load_lists, connection.cursor(), reference, standard)
+        folders.load(connection, submissions, list(standard.tables.values()))
+        found = lists.result()
     _load_context(connection, portals, standard)
     header = standard.table("MHS000")
     shared = ", ".join(f"context.{identifier('@' + name)}" for name in header.elements if name)

@@ -10,6 +10,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ _NAME = re.compile(r" ?[A-Za-z][A-Za-z0-9_]{0,39} ?")
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 #: Unknown columns from which on the file is not of this table at all.
 _MANY = 20
+_TABLES_AT_ONCE = 2
 _CHUNK = 1 << 20
 
 
@@ -122,16 +124,26 @@ def load(
     Raises InputError for a file that cannot be read or a column the standard does not have.
     """
     places = [folder.resolve() for folder in folders]
-    for table in tables:
-        wanted = tuple((elements or {}).get(table.name, table.elements))
-        files = [found for number, folder in enumerate(places, 1) if (found := _open(number, folder, table))]
-        parts = [_parquet(group, wanted) for group in _groups(files, ".parquet")]
-        if texts := _groups(files, ".csv"):
-            parts.append(_csv(connection, texts, f"{table.name}{suffix}", wanted))
-        if not parts:
-            empty = "".join(f", CAST(NULL AS VARCHAR) AS {identifier(name)}" for name in wanted)
-            parts = [f"SELECT CAST(NULL AS INTEGER) AS submission, CAST(NULL AS BIGINT) AS row{empty} WHERE false"]
-        connection.execute(f"CREATE VIEW {identifier(table.name + suffix)} AS " + "\nUNION ALL\n".join(parts))
+    # Most files are read by one thread alone, so two are read at a time.
+    with ThreadPoolExecutor(_TABLES_AT_ONCE) as pool:
+        relations = [
+            pool.submit(_relation, connection.cursor(), places, table, tuple((elements or {}).get(table.name, table.elements)), table.name + suffix)
+            for table in tables
+        ]
+        for table, relation in zip(tables, relations, strict=True):
+            connection.execute(f"CREATE VIEW {identifier(table.name + suffix)} AS {relation.result()}")
+
+
+def _relation(connection: Connection, places: Sequence[Path], table: Table, wanted: Sequence[str], name: str) -> str:
+    """The SELECT of one table over all the folders; its CSV files are loaded."""
+    files = [found for number, folder in enumerate(places, 1) if (found := _open(number, folder, table))]
+    parts = [_parquet(group, wanted) for group in _groups(files, ".parquet")]
+    if texts := _groups(files, ".csv"):
+        parts.append(_csv(connection, texts, name, wanted))
+    if not parts:
+        empty = "".join(f", CAST(NULL AS VARCHAR) AS {identifier(column)}" for column in wanted)
+        parts = [f"SELECT CAST(NULL AS INTEGER) AS submission, CAST(NULL AS BIGINT) AS row{empty} WHERE false"]
+    return "\nUNION ALL\n".join(parts)
 
 
 def _open(number: int, folder: Path, table: Table) -> _File | None:

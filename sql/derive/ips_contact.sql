@@ -6,6 +6,19 @@
 --   direct              attended by a mechanism that MHS116 takes as direct; the anonymous online services may use more of them
 --   dashboard_direct    the same for the dashboard, which makes no exception for them
 -- Grain: one row per row of MHS201 that qualifies. Keys: submission, row.
+WITH mechanism AS (
+    -- What each submission may use: it depends on the month, and for MHS116 on the provider.
+    SELECT
+        submission.submission,
+        code_group.code,
+        bool_or(code_group.group_name = 'direct contact' AND coalesce(code_group.provider, submission.OrgIDProv) = submission.OrgIDProv) AS direct,
+        bool_or(code_group.group_name = 'dashboard direct contact') AS dashboard_direct
+    FROM submission
+    INNER JOIN code_group
+        ON code_group.group_name IN ('direct contact', 'dashboard direct contact')
+        AND submission.UniqMonthID BETWEEN code_group.from_month AND code_group.to_month
+    GROUP BY submission.submission, code_group.code
+)
 SELECT
     contact.submission,
     contact.row,
@@ -17,26 +30,15 @@ SELECT
     coalesce(procedure.counted, false) AS by_procedure,
     coalesce(procedure.coded, false) AS by_any_procedure,
     coalesce(procedure.refused, false) AS refused,
-    EXISTS (
-        SELECT 1 FROM code_group AS mechanism
-        WHERE
-            mechanism.group_name = 'direct contact'
-            AND mechanism.code = contact.ConsMechanismMH
-            AND submission.UniqMonthID BETWEEN mechanism.from_month AND mechanism.to_month
-            AND coalesce(mechanism.provider, submission.OrgIDProv) = submission.OrgIDProv
-    ) AS direct,
-    EXISTS (
-        SELECT 1 FROM code_group AS mechanism
-        WHERE
-            mechanism.group_name = 'dashboard direct contact'
-            AND mechanism.code = contact.ConsMechanismMH
-            AND submission.UniqMonthID BETWEEN mechanism.from_month AND mechanism.to_month
-    ) AS dashboard_direct
+    coalesce(mechanism.direct, false) AS direct,
+    coalesce(mechanism.dashboard_direct, false) AS dashboard_direct
 FROM near_contact AS contact
-INNER JOIN submission ON submission.submission = contact.submission
 SEMI JOIN code_group AS attended
     ON attended.group_name = 'attended'
     AND attended.code = contact.AttendStatus
+LEFT JOIN mechanism
+    ON mechanism.submission = contact.submission
+    AND mechanism.code = contact.ConsMechanismMH
 LEFT JOIN ips_team_referral AS team
     ON team.submission = contact.submission
     AND team.ServiceRequestID = contact.ServiceRequestID
