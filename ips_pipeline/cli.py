@@ -615,6 +615,9 @@ def _answer(arguments: Sequence[str] | None) -> int:  # noqa: PLR0911 - one retu
         return failure.exit_code
     except BrokenPipeError:
         return 0
+    except SystemExit as left:
+        # click leaves by itself when it has answered a shell that completes, and when the reader of a pipe has gone, which is no fault.
+        return int(left.code or 0) if "_IPS_COMPLETE" in os.environ else 0
     except Exception as surprise:  # noqa: BLE001 - the last guard: an unknown exception's text may quote a patient's value
         place = traceback.extract_tb(surprise.__traceback__)[-1]
         _complain(

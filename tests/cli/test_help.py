@@ -111,6 +111,16 @@ def test_the_script_of_a_shell_is_one_it_accepts(shell: str) -> None:
         assert subprocess.run([shell, "-n"], input=said.output, text=True, capture_output=True, check=False).returncode == 0
 
 
+def test_a_reader_who_has_seen_enough_is_no_fault() -> None:
+    program = [sys.executable, "-c", "from ips_pipeline.cli import main; main()", "rules", "list"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None and running.stderr is not None
+        assert running.stdout.readline().startswith("MHS")
+        running.stdout.close()
+        assert running.stderr.read() == ""
+    assert running.returncode == 0
+
+
 def test_another_shell_is_refused_with_the_ones_there_are() -> None:
     refused = CliRunner().invoke(ips, ["completion", "tcsh"])
     assert refused.exit_code == 2
