@@ -59,14 +59,6 @@ referral AS (
     WHERE
         ips_referral.ReferralRequestReceivedDate >= getvariable('earliest_referral')
         AND patient.counts_as_england
-),
-banded AS (
-    -- There are a hundred ages and many referrals: an age finds its band once.
-    SELECT of_referral.age, band.level
-    FROM (SELECT DISTINCT AgeServReferRecDate AS age FROM referral) AS of_referral
-    INNER JOIN band
-        ON band.class = 'dashboard age'
-        AND of_referral.age BETWEEN band.lowest AND band.highest
 )
 SELECT
     submission.UniqMonthID,
@@ -106,7 +98,9 @@ LEFT JOIN geography ON geography.SubICB = place.sub_icb
 LEFT JOIN code_level AS source
     ON source.class = 'dashboard source'
     AND source.code = referral.SourceOfReferralMH
-LEFT JOIN banded AS age ON age.age = referral.AgeServReferRecDate
+LEFT JOIN band AS age
+    ON age.class = 'dashboard age'
+    AND referral.AgeServReferRecDate BETWEEN age.lowest AND age.highest
 LEFT JOIN code_level AS ethnicity
     ON ethnicity.class = 'dashboard ethnicity'
     AND ethnicity.code = referral.EthnicCategory
