@@ -48,7 +48,7 @@ generated: venv     ## write again what is generated from the standard: suites, 
 
 lock: venv          ## resolve the dependencies again into requirements.lock (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --no-annotate --no-header --extra dev --extra postgres --extra airflow-postgres --extra accdb pyproject.toml -o requirements.lock
+	  --no-annotate --no-header --extra dev --extra postgres --extra airflow-postgres --extra mysql --extra mssql --extra oracle --extra celery --extra accdb pyproject.toml -o requirements.lock
 
 clean:              ## remove what the other targets made
 	@rm -rf $(VENV) benchmarks/.dve demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

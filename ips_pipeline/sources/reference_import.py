@@ -27,6 +27,7 @@ import yaml
 from ips_pipeline.errors import InputError, UsageError
 from ips_pipeline.store import duck, stages
 from ips_pipeline.store.duck import Connection, DuckError, identifier, text_literal
+from ips_pipeline.store.folders import is_utf8
 
 #: Beside the files of a reference folder: where each that was imported came from.
 IMPORTED = "imported.json"
@@ -357,18 +358,12 @@ def _refuse_other_kinds(path: Path, given: Path) -> None:
 
 def _as_utf8(path: Path, room: Path) -> Path:
     """The file itself when it is UTF-8; otherwise a copy, read as the Windows code page that older editions are in."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        with path.open("rb") as handle:
-            while chunk := handle.read(_CHUNK):
-                decoder.decode(chunk)
-            decoder.decode(b"", final=True)
+    if is_utf8(path):
         return path
-    except UnicodeDecodeError:
-        copy = room / "as-utf8.csv"
-        with path.open(encoding="cp1252", errors="replace", newline="") as older, copy.open("w", encoding="utf-8", newline="") as newer:
-            shutil.copyfileobj(older, newer, _CHUNK)
-        return copy
+    copy = room / "as-utf8.csv"
+    with path.open(encoding="cp1252", errors="replace", newline="") as older, copy.open("w", encoding="utf-8", newline="") as newer:
+        shutil.copyfileobj(older, newer, _CHUNK)
+    return copy
 
 
 def _recognised(given: Path, stem: str, heading: Sequence[str], kind: str | None) -> _Layout:

@@ -318,13 +318,14 @@ def _first_unreadable(connection: Connection, group: Sequence[_File], schema: st
                 " delim = ',', quote = '\"', escape = '\"', strict_mode = true, max_line_size = 16777216)"
             ).fetchone()
         except DuckError:
-            if not _is_utf8(file.path):
+            if not is_utf8(file.path):
                 return InputError(f"{file.path} is not UTF-8 text; save it again as CSV UTF-8")
             return InputError(f"{file.path} cannot be read as CSV: a line has too many or too few values, or a quote is not closed; export it again")
     return None
 
 
-def _is_utf8(path: Path) -> bool:
+def is_utf8(path: Path) -> bool:
+    """Whether a file is UTF-8 text throughout; not so either when it cannot be read."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         with path.open("rb") as handle:

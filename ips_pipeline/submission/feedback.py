@@ -6,7 +6,6 @@ Parquet of plain text in the restricted zone; what the values mean is for ``reco
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import csv
 import io
@@ -26,6 +25,7 @@ import pyarrow.parquet as pq
 
 from ips_pipeline.errors import InputError
 from ips_pipeline.mhsds import standard
+from ips_pipeline.store.folders import is_utf8
 
 #: The columns of the portal's reports, in order; ten pairs of an element's name and its value.
 REPORT_COLUMNS = (
@@ -122,7 +122,7 @@ def read_publication(source: Path, out: Path) -> Imported:
     counts: dict[str, int] = {}
     line = 0
     try:
-        with source.open(encoding="utf-8-sig" if _is_utf8(source) else "cp1252", newline="") as handle:
+        with source.open(encoding="utf-8-sig" if is_utf8(source) else "cp1252", newline="") as handle:
             reader = csv.DictReader(handle)
             if missing := [name for name in _PUBLISHED if name not in (reader.fieldnames or ())]:
                 raise InputError(f"{source} has no column {missing[0]}; give the CSV of the MHSDS monthly statistics")
@@ -151,18 +151,6 @@ _MEASURES = {
     "MHS116": "Number of referrals that accessed Individual Placement Support",
     "MHS116a": "Rate of referrals that accessed Individual Placement Support",
 }
-
-
-def _is_utf8(source: Path) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        with source.open("rb") as handle:
-            while chunk := handle.read(_CHUNK):
-                decoder.decode(chunk)
-            decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _published_day(text: str, source: Path, line: int) -> date:
