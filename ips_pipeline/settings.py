@@ -69,7 +69,7 @@ class SqlSource(_Settings):
 
 
 class FilesSource(_Settings):
-    """A folder of CSV or Parquet files with the trust's own names and columns."""
+    """A folder of CSV or Parquet files, workbooks or Access databases with the trust's own names and columns."""
 
     kind: Literal["files"]
     folder: Path

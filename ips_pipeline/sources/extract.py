@@ -138,7 +138,7 @@ def _map(job: _Job, fetched: Mapping[str, raw.Fetched], mapped_folder: Path, nam
         for name, value in job.parameters.items():
             connection.execute(f"SET VARIABLE {name} = {text_literal(value)}")
         for key, item in fetched.items():
-            connection.execute(f"CREATE VIEW {identifier(key)} AS FROM read_parquet({text_literal(str(item.path))})")
+            connection.execute(f"CREATE VIEW {identifier(key)} AS {mappings.input_sql(mapping.inputs[key], item.path)}")
         for table in sorted(mapping.tables):
             name = standard.load().table(table).name
             _check_columns(mapping, table, fetched)

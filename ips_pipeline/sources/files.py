@@ -1,23 +1,30 @@
-"""Read a folder of CSV or Parquet files that a trust exports under its own names, everything as text."""
+"""Read a folder of files that a trust keeps or exports under its own names, everything as text: CSV, Parquet, sheets of workbooks, Access tables."""
 
 from __future__ import annotations
 
 import csv
 import errno
+import warnings
+import zipfile
+import zlib
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from contextlib import contextmanager
+from datetime import datetime, time
+from itertools import chain, zip_longest
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
 from ips_pipeline.errors import InputError
-from ips_pipeline.settings import FilesSource
+from ips_pipeline.settings import FilesSource, near
 from ips_pipeline.sources import raw
-from ips_pipeline.sources.mapping import Input
+from ips_pipeline.sources.mapping import ACCESS, WORKBOOKS, Input
 
-#: Rows of a Parquet file held at a time; CSV is read in blocks of the size below.
+#: Rows of a Parquet file or a sheet held at a time; CSV is read in blocks of the size below.
 _BATCH_ROWS = 20_000
 _BLOCK_BYTES = 8 << 20
 
@@ -29,13 +36,24 @@ def fetch(name: str, source: FilesSource, inputs: Mapping[str, Input], *, fill: 
     in order of name, which must then have the same columns. Raises InputError when a file is missing or cannot be read.
     """
     probe(name, source)
-    fetched = {}
+    fetched: dict[str, raw.Fetched] = {}
+    databases: dict[Path, dict[str, Input]] = defaultdict(dict)
     for key, item in sorted(inputs.items()):
         pattern = item.file or ""
         for word, value in fill.items():
             pattern = pattern.replace(f"{{{word}}}", value)
-        fetched[key] = _fetch_one(f"Source {name}, input {key}", source.folder, pattern, item, folder / f"{key}.parquet")
-    return fetched
+        where, paths = f"Source {name}, input {key}", sorted(path for path in source.folder.glob(pattern) if path.is_file())
+        if not paths:
+            raise InputError(f"{where}: there is no file {source.folder / pattern}; check that the export ran, or correct the mapping")
+        if Path(pattern).suffix.lower() not in ACCESS:
+            fetched[key] = _fetch_one(where, source.folder / pattern, paths, item, folder / f"{key}.parquet")
+        elif len(paths) > 1:
+            raise InputError(f"{where}: {source.folder / pattern} fits {len(paths)} Access files; name the one that is current")
+        else:
+            databases[paths[0]][key] = item
+    for path, items in databases.items():
+        fetched |= _fetch_tables(name, path, items, folder)
+    return dict(sorted(fetched.items()))
 
 
 def probe(name: str, source: FilesSource) -> None:
@@ -46,10 +64,20 @@ def probe(name: str, source: FilesSource) -> None:
         raise InputError(f"Source {name}: the folder {source.folder} does not exist or cannot be read; check that it is mounted") from None
 
 
-def _fetch_one(where: str, home: Path, pattern: str, item: Input, target: Path) -> raw.Fetched:
-    paths = sorted(path for path in home.glob(pattern) if path.is_file())
-    if not paths:
-        raise InputError(f"{where}: there is no file {home / pattern}; check that the export ran, or correct the mapping")
+def _fetch_tables(name: str, file: Path, items: Mapping[str, Input], folder: Path) -> dict[str, raw.Fetched]:
+    """Unload the tables of one Access file, all in one go: starting Java takes a second."""
+    from ips_pipeline.submission import access  # noqa: PLC0415 - only Access files need it
+
+    if (held := access.runtime()) is None:
+        raise InputError(f"Source {name}: {file} cannot be read here; {access.INSTALL}")
+    wanted = {item.table: folder / f"{key}.parquet" for key, item in items.items() if item.table}
+    if len(wanted) < len(items):
+        raise InputError(f"Source {name}: two inputs read the same table of {file}; keep one of them")
+    unloaded = access.unload(file, wanted, held, temporary=folder)
+    return {key: raw.Fetched(folder / f"{key}.parquet", *unloaded[str(item.table)]) for key, item in items.items()}
+
+
+def _fetch_one(where: str, asked: Path, paths: Sequence[Path], item: Input, target: Path) -> raw.Fetched:
     try:
         readers = [_open(path, item) for path in paths]
         columns = readers[0][0]
@@ -62,7 +90,7 @@ def _fetch_one(where: str, home: Path, pattern: str, item: Input, target: Path) 
     except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise  # our own disk is full; the file is not at fault
-        listed = paths[0] if len(paths) == 1 else home / pattern
+        listed = paths[0] if len(paths) == 1 else asked
         raise InputError(f"{where}: {listed} cannot be read; check its encoding, its delimiter, and that it is complete") from None
 
 
@@ -71,6 +99,8 @@ def _open(path: Path, item: Input) -> tuple[Sequence[str], Iterator[Sequence[pa.
     if path.suffix.lower() == ".parquet":
         file = pq.ParquetFile(path)
         return file.schema_arrow.names, (batch.columns for batch in file.iter_batches(batch_size=_BATCH_ROWS))
+    if path.suffix.lower() in WORKBOOKS:
+        return _open_sheet(path, item)
     encoding = "utf-8-sig" if item.encoding == "utf8" else item.encoding
     with path.open(encoding=encoding, newline="") as handle:
         columns = next(csv.reader(handle, delimiter=item.delimiter), [])
@@ -97,3 +127,102 @@ def _csv_batches(path: Path, columns: Sequence[str], item: Input) -> Iterator[Se
     with reader:
         for batch in reader:
             yield batch.columns
+
+
+#: How a compound file begins: a workbook of Excel 97 to 2003, or one of today that is encrypted.
+_COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+def _open_sheet(path: Path, item: Input) -> tuple[Sequence[str], Iterator[Sequence[Sequence[Any]]]]:
+    """The columns of a sheet by its row of headings, and its rows in batches; a value is what the sheet shows, not the formula behind it."""
+    _check_workbook(path)
+    with _sheet(path, item.sheet) as sheet:
+        found = next(sheet.iter_rows(min_row=item.heading_row, max_row=item.heading_row, values_only=True), ())
+        below = next(sheet.iter_rows(min_row=item.heading_row + 1, max_row=item.heading_row + 1, values_only=True), ())
+        title = sheet.title
+    headings = [" ".join(str(cell).split()) if cell is not None else "" for cell in found]
+    while headings and not headings[-1]:
+        headings.pop()
+    where = f"{path}, sheet {title}, row {item.heading_row}"
+    if not headings:
+        raise InputError(f"{where} holds no headings; say in the mapping which row does, as heading_row")
+    # Of merged cells only the first holds the text, and every other column would be without a name.
+    cells = enumerate(zip_longest(headings, below), 1)
+    bare = [number for number, (heading, cell) in cells if not heading and (cell is not None or number < len(headings))]
+    if bare:
+        raise InputError(
+            f"{where}: column {_letters(bare[0])} has no heading of its own (merged cells, or a note beside the table);"
+            " give every column one, or name the row that has them as heading_row"
+        )
+    return headings, _sheet_batches(path, item, len(headings), where)
+
+
+def _sheet_batches(path: Path, item: Input, width: int, where: str) -> Iterator[Sequence[Sequence[Any]]]:
+    """The rows below the headings, without those that are empty, some thousands at a time."""
+    rows: list[list[Any]] = []
+    with _sheet(path, item.sheet) as sheet:
+        for number, row in enumerate(sheet.iter_rows(min_row=item.heading_row + 1, values_only=True), item.heading_row + 1):
+            if any(cell not in (None, "") for cell in row[width:]):
+                raise InputError(f"{where}: row {number} goes on beyond the last heading; give that column a heading, or clear it")
+            if any(cell not in (None, "") for cell in row):
+                rows.append([_shown(cell) for cell in row[:width]] + [None] * (width - len(row)))
+            if len(rows) == _BATCH_ROWS:
+                yield list(zip(*rows, strict=True))
+                rows = []
+    if rows:
+        yield list(zip(*rows, strict=True))
+
+
+def _shown(cell: Any) -> Any:
+    """A cell as the sheet shows it: a day without a time is a date, and 16.1 is not 16.099999999999998."""
+    if isinstance(cell, datetime) and cell.time() == time():
+        return cell.date()
+    return round(cell, 6) if isinstance(cell, float) else cell
+
+
+def _check_workbook(path: Path) -> None:
+    """Tell a protected workbook and one of an old kind from one that is damaged."""
+    with path.open("rb") as handle:
+        if not handle.read(len(_COMPOUND)).startswith(_COMPOUND):
+            return
+        rest = handle.read()
+    if "EncryptedPackage".encode("utf-16-le") in rest:
+        raise InputError(f"{path} is protected by a password; save it without one, in a folder that only its readers can open")
+    raise InputError(f"{path} is a workbook of Excel 97 to 2003; save it again as an Excel workbook (.xlsx)")
+
+
+@contextmanager
+def _sheet(path: Path, title: str | None) -> Iterator[Any]:
+    """A sheet of a workbook, read as it is asked for; the only one where no title is given."""
+    import openpyxl  # noqa: PLC0415 - half a second that only workbooks need
+    from openpyxl.utils.exceptions import InvalidFileException  # noqa: PLC0415
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        try:
+            sheets = {sheet.title: sheet for sheet in book.worksheets}
+            if title is None and len(sheets) != 1:
+                raise InputError(f"{path} has {len(sheets)} sheets; say in the mapping which one, as sheet: {next(iter(sheets), 'Sheet1')}")
+            if title is not None and title not in sheets:
+                raise InputError(f"{path} has no sheet {title}{near(title, sheets)}; correct the mapping or the workbook")
+            sheet = next(iter(sheets.values())) if title is None else sheets[title]
+            # Programs that export write wrong sizes into the file; what is there is there.
+            sheet.reset_dimensions()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield sheet
+        finally:
+            book.close()
+    except (zipfile.BadZipFile, zlib.error, InvalidFileException, KeyError, TypeError, EOFError, SyntaxError):
+        raise InputError(f"{path} cannot be read as a workbook; save it again as an Excel workbook (.xlsx)") from None
+
+
+def _letters(number: int) -> str:
+    """The letters of a column of a sheet: 1 is A, 27 is AA."""
+    text = ""
+    while number:
+        number, rest = divmod(number - 1, 26)
+        text = chr(ord("A") + rest) + text
+    return text

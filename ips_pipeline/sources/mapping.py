@@ -9,6 +9,8 @@
     inputs:                              # what is fetched, once each
       referral: {query: "SELECT * FROM ref WHERE received <= :period_end"}     # SQL sources: query or table
       contact: {file: "{period}/contacts.csv"}                                  # file sources
+      clients: {file: caseload.xlsx, sheet: Clients, heading_row: 3}            # a sheet of a workbook
+      jobs: {file: service.accdb, table: tblJob, missing: ["-", "n/k"]}         # a table of an Access database
     tables:
       MHS101Referral:
         from: referral
@@ -25,7 +27,8 @@
 
 Queries of SQL sources may bind :period_start, :period_end (dates) and :provider. ``where`` and ``expression`` are DuckDB SQL over
 the fetched text; they may read the other inputs by name, and ``getvariable('period_start')``, ``'period_end'`` (yyyy-mm-dd),
-``'provider'`` and ``'submitter'``. They are written by the site, as its settings are; data never become SQL.
+``'provider'`` and ``'submitter'``. They are written by the site, as its settings are; data never become SQL. ``missing`` lists what a
+system writes where nothing was recorded; with it, values that are only blanks count as missing too.
 """
 
 from __future__ import annotations
@@ -62,19 +65,33 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True)
 
 
+#: Files that hold several tables, so an input says which.
+WORKBOOKS, ACCESS = (".xlsx", ".xlsm"), (".accdb", ".mdb")
+
+
 class Input(_Model):
-    """One thing to fetch: the rows of a query or table of a database, or of the files whose path fits a pattern."""
+    """One thing to fetch: the rows of a query or table of a database, of the files whose path fits a pattern, of a sheet or Access table."""
 
     query: _Text | None = None
     table: _Text | None = None
     file: _Text | None = None
+    sheet: _Text | None = None
+    heading_row: int = Field(default=1, ge=1, le=100)
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
     encoding: Literal["utf8", "cp1252", "latin-1"] = "utf8"
+    #: What stands for a value that is missing, beside the empty one; blanks around it do not matter.
+    missing: tuple[Annotated[str, StringConstraints(strict=True)], ...] = ()
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if sum(kind is not None for kind in (self.query, self.table, self.file)) != 1:
+        kind = Path(self.file or "").suffix.lower()
+        if kind in ACCESS and self.query is None:
+            if self.table is None:
+                raise ValueError("an Access file needs the table to read, such as table: tblClient")
+        elif sum(kind is not None for kind in (self.query, self.table, self.file)) != 1:
             raise ValueError("an input is given by exactly one of query, table or file")
+        if kind not in WORKBOOKS and (self.sheet is not None or self.heading_row != 1):
+            raise ValueError("sheet and heading_row belong to a file that is a workbook (.xlsx)")
         if self.file is not None and (Path(self.file).is_absolute() or ".." in Path(self.file).parts):
             raise ValueError("a file is given relative to the folder of the source, and inside it")
         if self.query is not None:
@@ -232,6 +249,15 @@ def select(mapping: LocalMapping, table: str, *, blank: frozenset[Parameter] = f
         for name in about.elements
     )
     return f"SELECT\n  {elements}\n{rows_sql(mapped)}\nORDER BY ALL"
+
+
+def input_sql(item: Input, path: Path) -> str:
+    """The rows of a fetched input, with what it lists as missing taken out."""
+    rows = f"FROM read_parquet({text_literal(str(path))})"
+    if not item.missing:
+        return rows
+    nothing = ", ".join(text_literal(text) for text in sorted({"", *(text.strip() for text in item.missing)}))
+    return f"SELECT CASE WHEN trim(COLUMNS(*)) IN ({nothing}) THEN NULL ELSE COLUMNS(*) END {rows}"
 
 
 def rows_sql(table: TableMap) -> str:

@@ -24,6 +24,7 @@ from ips_pipeline.errors import InputError, IpsError, PublishError, RetryableErr
 from ips_pipeline.mhsds import standard
 from ips_pipeline.mhsds.formats import MACROS
 from ips_pipeline.mhsds.standard import REJECTING, Field, Rule, Table
+from ips_pipeline.settings import near
 from ips_pipeline.store.duck import Connection, identifier, session, text_literal
 
 SUFFIXES = (".accdb", ".mdb")
@@ -162,15 +163,16 @@ def write_template(target: Path, held: Runtime, *, temporary: Path) -> None:
         raise PublishError(f"{target} could not be written ({os.strerror(error.errno or 0)}); free disk space or fix permissions") from None
 
 
-def describe(file: Path, held: Runtime, work: Path, *, into: Path | None = None) -> Structure:
-    """What an Access file holds; with ``into`` the rows of the standard's tables go there as CSV, for ``unloaded``.
+def describe(file: Path, held: Runtime, work: Path, *, into: Path | None = None, wanted: Sequence[str] | None = None) -> Structure:
+    """What an Access file holds; with ``into`` the rows of the standard's tables, or of those ``wanted``, go there as CSV.
 
     Raises InputError for a file that is no Access database, is damaged or needs a password, and RetryableError when it is open in Access.
     """
     check_file(file)
     job: dict[str, Any] = {"do": "describe", "file": str(file.resolve())}
     if into is not None:
-        job |= {"into": str(into), "tables": [table.name.lower() for table in standard.load().tables.values()]}
+        names = [table.name for table in standard.load().tables.values()] if wanted is None else wanted
+        job |= {"into": str(into), "tables": [name.lower() for name in names]}
     answer = _run(held, job, work, f"{file} is damaged or cut short: it cannot be read as an Access database; save it again from Access")
     tables = answer["tables"]
     return Structure(
@@ -378,6 +380,53 @@ def read(file: Path, folder: Path, held: Runtime, *, temporary: Path, memory_lim
     return [f"{file}: the table {_shown(name)} is not one of MHSDS {standard.load().version} and was left out" for name in unknown]
 
 
+def unload(file: Path, wanted: Mapping[str, Path], held: Runtime, *, temporary: Path) -> dict[str, tuple[tuple[str, ...], int]]:
+    """Unload tables of any Access database, each to a Parquet file of text; gives the columns and rows of each, under the name it was asked by.
+
+    Dates are yyyy-mm-dd, times hh:mm:ss, both together yyyy-mm-ddThh:mm:ss, Yes/No is Y and N. Names fit whatever their case. Raises
+    InputError for a file that cannot be read or lacks a table, and RetryableError when it is open in Access or changed meanwhile.
+    """
+    temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found: dict[str, tuple[tuple[str, ...], int]] = {}
+    with TemporaryDirectory(prefix=".access-", dir=temporary) as name:
+        work = Path(name)
+        into = work / "tables"
+        into.mkdir(mode=0o700)
+        with _steady(file):
+            structure = describe(file, held, work, into=into, wanted=list(wanted))
+        places = {given.lower(): (position, given) for position, given in enumerate(sorted(structure.tables))}
+        with session(read=[work], write=sorted({path.parent for path in wanted.values()}), temporary=work) as connection:
+            for asked, target in wanted.items():
+                if asked.lower() not in places:
+                    raise InputError(f"{file} has no table {asked}{near(asked, structure.tables)}; correct the mapping")
+                position, given = places[asked.lower()]
+                if given in structure.linked:
+                    raise InputError(f"{file}: {asked} is only a link to another file; bring its rows into the database, or read that file")
+                columns = structure.tables[given]
+                _read_raw(connection, "loaded", len(columns), into / f"{position}.csv")
+                values = ", ".join(f"{_as_text(None, column, f'c{number}')} AS {identifier(column.name)}" for number, column in enumerate(columns))
+                connection.execute(f"COPY (SELECT {values} FROM loaded ORDER BY position) TO {text_literal(str(target.resolve()))} (FORMAT parquet)")
+                target.chmod(0o600)
+                found[asked] = (tuple(column.name for column in columns), structure.rows[given])
+    return found
+
+
+def make(target: Path, tables: Mapping[str, Sequence[tuple[str, str, int]]], rows: Mapping[str, Path], held: Runtime, *, temporary: Path) -> None:
+    """Make a database of our own: per table its columns (name, Jackcess' name of the type, length of a text), filled from Parquet files.
+
+    A column of a file has the name and the type of its column in the table. Raises RetryableError or PublishError as ``fill``.
+    """
+    temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with TemporaryDirectory(prefix=".access-", dir=temporary) as name:
+        work, otherwise = Path(name), f"{target} could not be made"
+        made = work / "made.accdb"
+        _run(held, {"do": "template", "file": str(made), "tables": tables}, work, otherwise)
+        job = {"do": "fill", "file": str(made), "tables": {table: str(path.resolve()) for table, path in rows.items()}}
+        _run(held, job, work, otherwise, writing=True)
+        made.chmod(0o600)
+        made.replace(target)
+
+
 def _check_columns(file: Path, table: Table, columns: Sequence[Column]) -> None:
     known = {element.lower() for element in table.elements}
     for column in columns:
@@ -394,17 +443,18 @@ def _write_text(connection: Connection, table: Table, columns: Sequence[Column],
     connection.execute(f"COPY (SELECT {', '.join(values)} FROM loaded ORDER BY position) TO {text_literal(str(target.resolve()))} (FORMAT parquet)")
 
 
-def _as_text(field: Field, column: Column, value: str) -> str:
-    """SQL for an unloaded value in the form of a submission folder."""
+def _as_text(field: Field | None, column: Column, value: str) -> str:
+    """SQL for an unloaded value in the form of a submission folder; of no field where the table is a trust's own."""
+    kind = field.type if field else None
     match column.type:
         case "SHORT_DATE_TIME" | "EXT_DATE_TIME":
             moment = f"CAST(replace({value}, 'T', ' ') AS TIMESTAMP)"
             whole = f"strftime({moment}, '%Y-%m-%dT%H:%M:%S')"
-            if field.type == "timestamp":
+            if kind == "timestamp":
                 return whole
             # A date that has a time, and a time that has a date, stay what they are: the rules are to see them.
-            time = f"WHEN CAST({moment} AS DATE) = DATE '1899-12-30' THEN strftime({moment}, '%H:%M:%S')" if field.type != "date" else ""
-            day = f"WHEN CAST({moment} AS TIME) = TIME '00:00:00' THEN strftime({moment}, '%Y-%m-%d')" if field.type != "time" else ""
+            time = f"WHEN CAST({moment} AS DATE) = DATE '1899-12-30' THEN strftime({moment}, '%H:%M:%S')" if kind != "date" else ""
+            day = f"WHEN CAST({moment} AS TIME) = TIME '00:00:00' THEN strftime({moment}, '%Y-%m-%d')" if kind != "time" else ""
             return f"CASE {time} {day} ELSE {whole} END"
         case "BOOLEAN":
             return f"CASE {value} WHEN 'true' THEN 'Y' WHEN 'false' THEN 'N' END"

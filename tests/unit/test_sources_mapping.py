@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import dedent
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -82,6 +84,9 @@ def test_coverage_names_national_codes_that_the_standard_does_not_list(tmp_path:
         ("outcome: {file: outcome.csv}", "outcome: []", "codes.outcome must map local codes"),
         ('M: "1"', "M: 01", "codes.sex.values.M must be text; put it in quotes"),
         ("{table: dbo.appointment}", "{}", "exactly one of query, table or file"),
+        ("{table: dbo.appointment}", "{file: visits.accdb}", "an Access file needs the table to read"),
+        ("{table: dbo.appointment}", "{file: visits.csv, sheet: One}", "sheet and heading_row belong to a file that is a workbook"),
+        ("{table: dbo.appointment}", "{file: visits.xlsx, table: one}", "exactly one of query, table or file"),
         ("{table: dbo.appointment}", "{file: ../visits.csv}", "a file is given relative to the folder of the source"),
         ("{table: dbo.appointment}", "{file: /visits.csv}", "a file is given relative to the folder of the source"),
         ("SELECT * FROM person", "DELETE FROM person", "a query must be one SELECT"),
@@ -178,3 +183,13 @@ def test_no_code_and_no_constant_can_break_out_of_its_place(local: str, national
         looked_up = connection.execute(f"SELECT {mappings.code_lookup(codes, '$1')}", [local]).fetchall()[0][0]
         constant = connection.execute(f"SELECT {mappings.origin_sql(mappings.Column(value=national))}").fetchall()[0][0]
     assert looked_up == constant == national
+
+
+def test_what_a_system_writes_for_nothing_is_nothing(tmp_path: Path) -> None:
+    rows = [" x ", "-", " n/k ", "", "  ", None, "a-b"]
+    pq.write_table(pa.table({"it": pa.array(rows), "no": pa.array([str(number) for number, _ in enumerate(rows)])}), tmp_path / "it.parquet")
+    with session(read=[tmp_path]) as connection:
+        for missing, expected in (((), rows), (("-", "n/k"), [" x ", None, None, None, None, None, "a-b"])):
+            query = mappings.input_sql(mappings.Input(file="it.csv", missing=missing), tmp_path / "it.parquet")
+            found = connection.execute(f"SELECT it FROM ({query if missing else f'SELECT * {query}'}) ORDER BY no").fetchall()
+            assert [it for (it,) in found] == list(expected)
