@@ -48,11 +48,14 @@ def measure(period: str) -> dict[str, Any]:
 
 Started by every accepted provider-month (asset `ips_accepted_provider_month`). For each month in those events it computes
 MHS116 and the other measures over the accepted months of **all** providers, and puts one release per month in force under `releases/<month>/`.
-The release before stays in force until the new one is complete.
+The release before stays in force until the new one is complete. Where `[publish]` of SITE.toml has `copy_to`, the release is then
+copied there, with what names it in force last: whoever reads the copy sees the old release or the new one.
 
 **A red `measure`, "Input error: …"** - something the figures need is missing or damaged: the message names it. Correct it, clear the task.
 
 **A red `measure`, "Publish error: …"** - the figures were computed but the release could not be written: disk space or permissions.
+With a `copy_to` in the message the release is in force here and only the copy is not: see to the target, its credentials or the network, then
+clear the task, or run `ips publish copy --config SITE.toml --period yyyy-mm`. What was sent already is not sent again.
 
 **"Unexpected …"** - a fault of the software, whose text is withheld since it may hold patient data. Run
 `ips run --config SITE.toml --period yyyy-mm` on the server.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import dag, get_current_context, task, task_group
 
 from dags.ips_tasks import ACCEPTED, DEFAULT_ARGS, LONDON, asked_by, guarded, month_of, monthly, period_param, reason_of, replay_params, site
+from dags.pools import POOLS, pool_of
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import OutletEventAccessors
@@ -18,9 +19,11 @@ PROVIDER = "{{ task.op_kwargs['provider'] }} {{ task.op_kwargs['period'] }}"
 @task
 @guarded
 def submissions() -> list[dict[str, str]]:
-    """The work of this run: one entry per provider of the site, with the reporting month."""
-    period = month_of(get_current_context())
-    return [{"provider": provider.code, "period": period} for provider in site().providers]
+    """The work of this run: one entry per provider of the site, with the reporting month; beside it the pool of each one's source."""
+    context = get_current_context()
+    period, providers = month_of(context), site().providers
+    context["ti"].xcom_push(POOLS, [pool_of(provider.source) for provider in providers])
+    return [{"provider": provider.code, "period": period} for provider in providers]
 
 
 @task(map_index_template=PROVIDER, multiple_outputs=False)

@@ -6,6 +6,7 @@ Nothing here or in a DAG file imports the pipeline at module level, so that pars
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import re
 import traceback
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
-from airflow.sdk import Asset, Context, CronTriggerTimetable, Param, Variable
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
+from airflow.sdk import Asset, BaseHook, Context, CronTriggerTimetable, Param, Variable
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException, AirflowTaskTimeout
+
+from dags.notices import failure_notices
 
 if TYPE_CHECKING:
     from ips_pipeline.settings import Site
@@ -40,6 +43,7 @@ DEFAULT_ARGS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=30),
     "execution_timeout": timedelta(hours=2),
     "show_return_value_in_logs": False,
+    "on_failure_callback": failure_notices(),
 }
 
 
@@ -105,17 +109,32 @@ def now() -> datetime:
 
 
 def site() -> Site:
-    """The site these DAGs serve: the SITE.toml named by the environment variable IPS_SITE, else by the Airflow variable ips_site.
-
-    Raises UsageError when neither is set or the file is not right.
-    """
+    """The site these DAGs serve, with Airflow's connections; raises UsageError when it is not named or its SITE.toml is not right."""
     from ips_pipeline import settings
+
+    return settings.load(site_file(), connections=connection)
+
+
+def site_file() -> Path:
+    """The SITE.toml named by the environment variable IPS_SITE, else by the Airflow variable ips_site; UsageError when neither is set."""
     from ips_pipeline.errors import UsageError
 
     named = os.environ.get("IPS_SITE") or Variable.get("ips_site", default="")
     if not named:
         raise UsageError("No site is named; set the environment variable IPS_SITE, or the Airflow variable ips_site, to the path of a SITE.toml")
-    return settings.load(Path(named))
+    return Path(named)
+
+
+def connection(name: str) -> str | None:
+    """A connection as JSON from whichever of Airflow's secrets backends has it, None when none has.
+
+    Airflow masks its password in the log of the task that asked. The text goes to the driver and nowhere else.
+    """
+    try:
+        held: str = BaseHook.get_connection(name).as_json()
+    except AirflowNotFoundException:
+        return None
+    return held
 
 
 def month_of(context: Context) -> str:
@@ -159,6 +178,8 @@ def guarded(body: Callable[P, R]) -> Callable[P, R]:
                 "Its text may hold patient data and is not shown: report this place in the code",
                 IpsError.exit_code,
             )
+        # The line to look for in a task's log; what Airflow adds below it are places in the code.
+        logging.getLogger(__name__).error("%s", failure)
         # Raised outside the handlers, so that no exception with its text is chained to this one.
         raise failure
 

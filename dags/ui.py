@@ -2,8 +2,9 @@
 
     python -m dags.ui [--site SITE.toml]
 
-Without a site it serves the made-up one under demo-output/, and makes that first when it is not there. The metadata lie with the
-site's data, so the runs of ``python -m dags.local`` are there to see. There is no schedule: a run starts by hand, or by the events of
+Without a site it serves the made-up one under demo-output/, and makes that first when it is not there; its last months are then run as samples,
+in a submission window made up around today, so that there is something to see and a return to approve. The metadata lie with the
+site's data, so the runs of ``python -m dags.local`` are there too. There is no schedule: a run starts by hand, or by the events of
 another. Whoever holds a role at the site ([signoff.holders]) gets an account to approve returns with. Ctrl-C stops everything. For a
 service that others use, see docker-compose.yml.
 """
@@ -20,9 +21,12 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 from dags.local import environment
 from ips_pipeline import settings
@@ -41,6 +45,10 @@ COMPONENTS: Sequence[Sequence[str]] = (
 START_SECONDS = 90
 #: Where ``make demo`` leaves its site.
 MADE_UP = Path("demo-output")
+#: How many of its last months are run as samples.
+SAMPLES = 2
+#: Days before and after today for which its submission window is open.
+WINDOW = timedelta(days=10)
 STOP_SECONDS = 20
 
 
@@ -52,12 +60,12 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        site = settings.load(given.site or _made_up_site())
+        site, samples = (settings.load(given.site), []) if given.site else _made_up_site()
         home = site.data / "airflow"
         os.umask(0o077)
         home.mkdir(parents=True, exist_ok=True)
         port = _free_port(given.port)
-        _serve(home, _environment(site, home, port), port)
+        _serve(site, home, port, samples)
     except IpsError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -66,17 +74,26 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _made_up_site() -> Path:
-    """SITE.toml of the demonstration, which is made up first where ``make demo`` has not run."""
-    file = MADE_UP.resolve() / "site" / "SITE.toml"
-    if not file.is_file():
-        from ips_pipeline import flows
+def _made_up_site() -> tuple[settings.Site, list[str]]:
+    """The site of the demonstration and its last months; made up first where ``make demo`` has not run.
 
-        file = flows.make_up_site(MADE_UP.resolve())[0].file
-    return file
+    Beside its SITE.toml lies a second one with what a return needs: an outbox, and a calendar with one window around today.
+    """
+    from ips_pipeline import flows
+
+    made, months = flows.make_up_site(MADE_UP.resolve())
+    today = date.today()
+    (made.file.parent / "calendar.csv").write_text(
+        f"opens,closes,state,source\n{today - WINDOW},{today + WINDOW},provisional,made up around today\n", encoding="utf-8"
+    )
+    file = made.file.with_name("airflow.toml")
+    top, _, rest = made.file.read_text(encoding="utf-8").partition("\n[")
+    file.write_text(f'{top}\ncalendar = "calendar.csv"\noutbox = "outbox"\n\n[{rest}', encoding="utf-8")
+    return settings.load(file), months[-SAMPLES:]
 
 
-def _serve(home: Path, variables: Mapping[str, str], port: int) -> None:
+def _serve(site: settings.Site, home: Path, port: int, samples: Sequence[str]) -> None:
+    variables = _environment(site, home, port)
     print("Starting Airflow (about half a minute) …", flush=True)
     file, users = Path(variables["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]), variables["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"]
     names = [user.partition(":")[0] for user in users.split(",")]
@@ -86,13 +103,18 @@ def _serve(home: Path, variables: Mapping[str, str], port: int) -> None:
         _finish("db", _start("db", ("db", "migrate"), home, variables), home)
         # The DAGs are entered while the API server starts, so that the first page a person sees has them.
         entering = _start("dags", ("dags", "reserialize"), home, variables)
+        pools = _start("pools", ("--site", str(site.file)), home, variables, module="dags.pools")
         for component, *options in COMPONENTS:
             running[component] = _start(component, (component, *options), home, variables)
             if component == "api-server":
                 _until(running, home, port, [])
                 _finish("dags", entering, home)
+                _finish("pools", pools, home)
         _until(running, home, port, ["scheduler", "dag_processor", "triggerer"])
         print(f"Airflow is at http://{HOST}:{port}  user {USER}  password {passwords[USER]}", flush=True)
+        if samples:
+            _run_samples(Api(port, USER, passwords[USER]), samples)
+            print(f"The made-up months {', '.join(samples)} run as samples; when one is accepted, a return waits for approval.", flush=True)
         if approvers := [name for name in names if name != USER]:
             print(f"Returns are approved by {', '.join(approvers)}; their passwords are in {file}", flush=True)
         print(f"Logs are in {home}. Ctrl-C stops it.", flush=True)
@@ -101,6 +123,42 @@ def _serve(home: Path, variables: Mapping[str, str], port: int) -> None:
             time.sleep(1)
     finally:
         _stop(list(running.values()))
+
+
+class Api:
+    """Airflow's public API on this machine, as one account."""
+
+    def __init__(self, port: int, user: str, password: str) -> None:
+        self.root = f"http://{HOST}:{port}"
+        self.token = ""
+        self.token = self.call("POST", "/auth/token", {"username": user, "password": password})["access_token"]
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """What the API answers, from its JSON. Raises urllib.error.HTTPError as it comes."""
+        request = urllib.request.Request(self.root + path, method=method, headers={"Content-Type": "application/json"})  # noqa: S310 - our own server
+        if self.token:
+            request.add_header("Authorization", f"Bearer {self.token}")
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(request, data, timeout=30) as answer:  # noqa: S310 - our own server
+            return json.loads(answer.read() or b"null")
+
+    def trigger(self, dag: str, run: str, conf: Mapping[str, Any]) -> None:
+        """Start a run of a DAG under a name of its own; nothing when it was started before."""
+        try:
+            self.call("POST", f"/api/v2/dags/{dag}/dagRuns", {"dag_run_id": run, "logical_date": None, "conf": dict(conf)})
+        except urllib.error.HTTPError as answer:
+            if answer.code != HTTP_CONFLICT:
+                raise
+
+
+HTTP_CONFLICT = 409
+
+
+def _run_samples(api: Api, months: Sequence[str]) -> None:
+    """Look the made-up site over and run its months, once."""
+    api.trigger("ips_doctor", "sample", {})
+    for month in months:
+        api.trigger("ips_provider_month", f"sample-{month}", {"period": month})
 
 
 def _environment(site: settings.Site, home: Path, port: int) -> dict[str, str]:
@@ -138,11 +196,11 @@ def _passwords(file: Path, users: Sequence[str]) -> dict[str, str]:
     return held
 
 
-def _start(name: str, command: Sequence[str], home: Path, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _start(name: str, command: Sequence[str], home: Path, variables: Mapping[str, str], *, module: str = "airflow") -> subprocess.Popen[bytes]:
     """Start one component in a session of its own, so that it can be stopped together with all it starts."""
     with (home / f"ui-{name}.log").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "airflow", *command], env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            [sys.executable, "-m", module, *command], env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
 
 

@@ -41,7 +41,7 @@ DRIFT, WRONG_CLOCK = 5.0, 300.0
 #: Months that the calendar should know: the one before the day, its own, and those after it.
 MONTHS_AHEAD = 3
 
-_DAGS = ("ips_provider_month.py", "ips_national_rollup.py", "ips_return.py", "ips_deadlines.py")
+_DAGS = ("ips_provider_month.py", "ips_national_rollup.py", "ips_return.py", "ips_deadlines.py", "ips_doctor.py")
 
 
 class State(StrEnum):
@@ -87,17 +87,23 @@ class _Examination:
 
 
 def examine(
-    config: Path, *, clock: Callable[[], datetime] = ledger.utc_now, environment: Mapping[str, str] | None = None, patience: float = PATIENCE
+    config: Path,
+    *,
+    clock: Callable[[], datetime] = ledger.utc_now,
+    environment: Mapping[str, str] | None = None,
+    patience: float = PATIENCE,
+    connections: settings.Connections | None = None,
 ) -> list[Check]:
     """Every check of a site, in a fixed order; only the first when its settings cannot be read.
 
-    ``environment`` is that of the process unless given, ``patience`` the seconds a source has to open. Raises nothing for what it finds wrong.
+    ``environment`` is that of the process unless given, ``patience`` the seconds a source has to open, ``connections`` as for ``settings.load``.
+    Raises nothing for what it finds wrong.
     """
     seen = _Examination()
     sites: list[Site] = []
 
     def read() -> str:
-        sites.append(settings.load(config))
+        sites.append(settings.load(config, connections=connections))
         return f"{sites[0].file}: {_count(len(sites[0].providers), 'provider')}, {_count(len(sites[0].sources), 'source')}"
 
     if not seen.look("settings", read):

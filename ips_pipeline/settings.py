@@ -4,7 +4,7 @@ Secrets never stand in SITE.toml. It refers to them::
 
     url = { env = "EPR_URL" }           the environment variable EPR_URL
     url = { file = "epr_url" }          the file epr_url in the secrets directory
-    url = { airflow = "epr" }           the Airflow connection epr, from the environment variable AIRFLOW_CONN_EPR
+    url = { airflow = "epr" }           the Airflow connection epr: in a task wherever Airflow keeps it, else AIRFLOW_CONN_EPR
 
 The secrets directory is IPS_SECRETS, else the key ``secrets``, else ``secrets`` beside SITE.toml. IPS_DATA stands over the key
 ``data``. Every path in SITE.toml is relative to the folder that holds it.
@@ -16,11 +16,11 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, StringConstraints, ValidationError, model_validator
 
 from ips_pipeline.errors import UsageError
 
@@ -31,6 +31,9 @@ PERIOD = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 _Code = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{3,6}$")]
 _Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 _Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+
+#: Gives an Airflow connection, as its URI or its JSON, by its id; None when there is none. Handed in by whoever has Airflow.
+Connections = Callable[[str], str | None]
 
 
 class _Settings(BaseModel):
@@ -60,6 +63,8 @@ class SqlSource(_Settings):
     url: _Text | Reference
     password: Reference | None = None
     batch_rows: int = Field(default=20_000, ge=1, le=1_000_000)
+    #: How many extracts Airflow runs from it at once.
+    slots: int = Field(default=1, ge=1, le=128)
 
     @model_validator(mode="after")
     def _no_secret_in_the_open(self) -> Self:
@@ -73,6 +78,8 @@ class FilesSource(_Settings):
 
     kind: Literal["files"]
     folder: Path
+    #: How many extracts Airflow runs from it at once.
+    slots: int = Field(default=4, ge=1, le=128)
 
 
 Source = Annotated[SqlSource | FilesSource, Field(discriminator="kind")]
@@ -210,6 +217,7 @@ class Site(_Settings):
     signoff: Signoff = Signoff()
     publish: Publish = Publish()
     retention: Retention = Retention()
+    _connections: Connections | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -240,6 +248,11 @@ class Site(_Settings):
         """The secret a reference points at. Raises UsageError naming the place when nothing is there."""
         if reference.file is not None:
             return self._secret_file(reference.file)
+        if reference.airflow is not None and self._connections is not None:
+            held = (self._connections(reference.airflow) or "").strip()
+            if not held:
+                raise UsageError(f"{self.file} refers to the connection {reference.airflow}, which Airflow does not have; add it and run again")
+            return SecretStr(held)
         variable = reference.env or f"AIRFLOW_CONN_{(reference.airflow or '').upper()}"
         value = os.environ.get(variable, "").strip()
         if not value:
@@ -340,10 +353,11 @@ def near(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
     return f" (did you mean {lower[close[0]]}?)" if close else ""
 
 
-def load(path: Path) -> Site:
+def load(path: Path, *, connections: Connections | None = None) -> Site:
     """Read SITE.toml. Raises UsageError, one line that says where it looked and what to change.
 
-    The mapping files and the reference folder must exist; secrets are read only when a source is opened.
+    The mapping files and the reference folder must exist; secrets are read only when a source is opened. ``connections`` gives those that
+    Airflow keeps; without it they are looked for in the environment.
     """
     path = path.expanduser().absolute()
     try:
@@ -381,6 +395,7 @@ def load(path: Path) -> Site:
             },
         }
     )
+    site._connections = connections
     if site.local_checks and not site.local_checks.is_dir():
         raise UsageError(f"{path}: local_checks names the folder {site.local_checks}, which does not exist; create it or correct the path")
     if not site.reference.is_dir():

@@ -136,13 +136,15 @@ def test_each_accepted_month_is_announced(ran: Ran) -> None:
 
 def test_what_tasks_hand_over_is_references_and_counts(ran: Ran) -> None:
     handed = ran.rows("SELECT key, value FROM xcom")
-    assert {key for key, _ in handed} == {"return_value"}
+    assert {key for key, _ in handed} == {"return_value", "pools"}
     for _, value in handed:
         assert len(value) < 500
         content = json.loads(value)
         for item in content if isinstance(content, list) else [content]:
             for held in item.values() if isinstance(item, dict) else [item]:
-                assert isinstance(held, int | bool) or re.fullmatch(r"[0-9a-f]{16}|[A-Z0-9]{3,6}|\d{4}-\d{2}|accepted( with rejections)?", held)
+                assert isinstance(held, int | bool) or re.fullmatch(
+                    r"[0-9a-f]{16}|[A-Z0-9]{3,6}|\d{4}-\d{2}|accepted( with rejections)?|ips_[a-z0-9-]+", held
+                )
 
 
 def test_no_value_of_a_canary_reaches_airflow_or_a_release(ran: Ran, site: Path) -> None:

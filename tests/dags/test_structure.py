@@ -41,7 +41,7 @@ def test_parsing_needs_nothing_of_the_pipeline() -> None:
     ran = subprocess.run([sys.executable, "-c", PARSE], cwd=ROOT, capture_output=True, text=True, check=True)
     parsed = json.loads(ran.stdout.splitlines()[-1])
     assert parsed["errors"] == {}
-    assert parsed["dags"] == ["ips_deadlines", "ips_national_rollup", "ips_provider_month", "ips_return"]
+    assert parsed["dags"] == ["ips_deadlines", "ips_doctor", "ips_national_rollup", "ips_provider_month", "ips_return"]
     assert not {"duckdb", "pandas", "great_expectations", "pyarrow"} & set(parsed["modules"])
     assert parsed["pipeline"] == []
     assert parsed["seconds"] < 2
@@ -53,14 +53,15 @@ from airflow.serialization.decoders import decode_deadline_alert
 from airflow.serialization.encoders import encode_deadline_alert
 (alert,) = DagBag("dags").dags["ips_return"].deadline
 held = decode_deadline_alert(encode_deadline_alert(alert))
-print(type(held.reference.inner_ref).__name__, held.callback.path)
+from airflow import settings
+print(type(held.reference.inner_ref).__name__, held.callback.path, settings.task_instance_mutation_hook.is_noop)
 """
 
 
-def test_with_the_plugin_a_waiting_return_has_a_deadline_that_every_component_can_read() -> None:
+def test_with_the_plugin_folder_a_waiting_return_has_a_deadline_and_extracts_have_their_pools() -> None:
     environment = {**os.environ, "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "dags" / "plugins"), "PYTHONPATH": str(ROOT)}
     ran = subprocess.run([sys.executable, "-c", DEADLINE], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    assert ran.stdout.splitlines()[-1] == "ClosingWindow dags.windows.warn"
+    assert ran.stdout.splitlines()[-1] == "ClosingWindow dags.windows.warn False"
 
 
 def test_a_failed_branch_stays_visible(bag: DagBag) -> None:
@@ -88,7 +89,7 @@ def test_every_task_is_retried_only_as_the_default_says_and_hides_what_it_return
         assert dag.default_args["show_return_value_in_logs"] is False
         for task in dag.tasks:
             # A check of the day tells what it finds at once.
-            assert task.retries == (0 if dag.dag_id == "ips_deadlines" else 2)
+            assert task.retries == (0 if dag.dag_id in ("ips_deadlines", "ips_doctor") else 2)
             assert task.retry_exponential_backoff > 1
             # People are given until the window closes, machines two hours.
             assert (task.execution_timeout is None) == isinstance(task, SignOff)

@@ -180,6 +180,13 @@ class TestSecrets:
         monkeypatch.setenv("AIRFLOW_CONN_EPR", "postgres://u:p@h/d")
         assert load(home).secret(settings.Reference(airflow="epr")).get_secret_value() == "postgres://u:p@h/d"
 
+    def test_from_the_airflow_that_runs_the_task(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AIRFLOW_CONN_EPR", "postgres://elsewhere/d")
+        site = settings.load(home / "SITE.toml", connections={"epr": '{"conn_type": "postgres", "host": "h"}'}.get)
+        assert site.secret(settings.Reference(airflow="epr")).get_secret_value() == '{"conn_type": "postgres", "host": "h"}'
+        with pytest.raises(UsageError, match="refers to the connection other, which Airflow does not have; add it"):
+            site.secret(settings.Reference(airflow="other"))
+
     def test_a_secret_does_not_show_in_a_repr(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("EPR_URL", "hunter2")
         site = load(home)
