@@ -182,7 +182,7 @@ class TestSecrets:
 
     def test_from_the_airflow_that_runs_the_task(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AIRFLOW_CONN_EPR", "postgres://elsewhere/d")
-        site = settings.load(home / "SITE.toml", connections={"epr": '{"conn_type": "postgres", "host": "h"}'}.get)
+        site = settings.load(load(home).file, connections={"epr": '{"conn_type": "postgres", "host": "h"}'}.get)
         assert site.secret(settings.Reference(airflow="epr")).get_secret_value() == '{"conn_type": "postgres", "host": "h"}'
         with pytest.raises(UsageError, match="refers to the connection other, which Airflow does not have; add it"):
             site.secret(settings.Reference(airflow="other"))
