@@ -115,6 +115,7 @@ def examine(
         if isinstance(source, FilesSource):
             seen.look(f"source {name}", partial(_opened, name, partial(files.probe, name, source), patience))
         elif seen.look(f"driver {name}", partial(sql.driver, site, name)):
+            seen.look(f"encryption {name}", partial(_encryption, site, name, source))
             seen.look(f"source {name}", partial(_opened, name, partial(sql.probe, site, name), patience))
     seen.look("local checks", lambda: _count(len(local_checks.read(site.local_checks)), "check"))
     for zone in (site.restricted, site.data / "releases"):
@@ -164,6 +165,19 @@ def _opened(name: str, probe: Callable[[], None], patience: float) -> str:
     if raised:
         raise raised[0]
     return f"opened read-only in {time.monotonic() - began:.2f} s"
+
+
+def _encryption(site: Site, name: str, source: SqlSource) -> str:
+    """How the rows of a source come to this machine, by its settings."""
+    match sql.encryption(site, name):
+        case "off":
+            raise _Warning(f'What source {name} sends is not encrypted on its way; let its server offer TLS, and take tls = "off" out of {site.file}')
+        case "encrypted":
+            return "encrypted" + ("; with ca the server would be verified too" if source.ca is None else "")
+        case "verified":
+            return "encrypted, and the server verified"
+        case _:
+            return "does not leave this machine"
 
 
 def _owner_only(zone: Path) -> str:

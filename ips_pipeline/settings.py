@@ -62,6 +62,15 @@ class SqlSource(_Settings):
     kind: Literal["sql"]
     url: _Text | Reference
     password: Reference | None = None
+    #: How the way to another machine is protected: ``verify`` also checks that the server is the one ``ca`` vouches for, ``require``
+    #: encrypts, ``off`` does not. Left out, it is ``verify`` with ``ca`` and ``require`` without.
+    tls: Literal["verify", "require", "off"] | None = None
+    #: The certificates (PEM) of the authority that signed the server's.
+    ca: Path | None = None
+    #: Seconds to wait for the server, for a lock that others hold, and for a query.
+    connect_seconds: int = Field(default=15, ge=1, le=600)
+    lock_seconds: int = Field(default=60, ge=1, le=3_600)
+    statement_seconds: int = Field(default=3_600, ge=1, le=86_400)
     batch_rows: int = Field(default=20_000, ge=1, le=1_000_000)
     #: How many extracts Airflow runs from it at once.
     slots: int = Field(default=1, ge=1, le=128)
@@ -389,10 +398,7 @@ def load(path: Path, *, connections: Connections | None = None) -> Site:
             "template": _under(home, site.template) if site.template else None,
             "secrets": _under(home, site.secrets),
             "providers": tuple(_with_paths(provider, home) for provider in site.providers),
-            "sources": {
-                name: source.model_copy(update={"folder": _under(home, source.folder)}) if isinstance(source, FilesSource) else source
-                for name, source in site.sources.items()
-            },
+            "sources": {name: _source_with_paths(source, home) for name, source in site.sources.items()},
         }
     )
     site._connections = connections
@@ -414,6 +420,13 @@ def _with_paths(provider: Provider, home: Path) -> Provider:
     """The provider with absolute paths."""
     records = provider.ips_records
     return provider.model_copy(update={"mapping": _under(home, provider.mapping), "ips_records": records and _under(home, records)})
+
+
+def _source_with_paths(source: SqlSource | FilesSource, home: Path) -> SqlSource | FilesSource:
+    """The source with absolute paths."""
+    if isinstance(source, FilesSource):
+        return source.model_copy(update={"folder": _under(home, source.folder)})
+    return source.model_copy(update={"ca": source.ca and _under(home, source.ca)})
 
 
 def _under(home: Path, path: Path) -> Path:

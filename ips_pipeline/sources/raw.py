@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 
@@ -52,6 +54,10 @@ def as_text(value: Any) -> str | None:  # noqa: PLR0911 - one line per type
             return str(value)
 
 
+#: Types whose values Arrow writes as ``as_text`` does.
+_PLAIN: dict[type | None, pa.DataType] = {int: pa.int64(), bool: pa.bool_(), date: pa.date32()}
+
+
 def write(path: Path, columns: Sequence[str], batches: Iterable[Sequence[Sequence[Any] | pa.Array]]) -> Fetched:
     """Write batches (each a sequence of columns) to one Parquet file, every value as text. At most one batch is held at a time."""
     schema = pa.schema([(name, pa.string()) for name in columns])
@@ -72,4 +78,15 @@ def _texts(values: Sequence[Any] | pa.Array) -> pa.Array:
         if pa.types.is_timestamp(values.type):
             values = values.cast(pa.timestamp("us", values.type.tz), safe=False)
         values = values.to_pylist()
+    # Columns of one type, as databases give them, go through Arrow whole; what is mixed or rare, value by value.
+    kinds = set(map(type, values)) - {type(None)}
+    kind = kinds.pop() if len(kinds) == 1 else None
+    if kind is str:
+        return pa.array(values, pa.string())
+    if kind in _PLAIN:
+        with contextlib.suppress(OverflowError):
+            return pa.array(values, _PLAIN[kind]).cast(pa.string())
+    if kind is datetime and all(value is None or value.tzinfo is None for value in values):
+        whole = pc.floor_temporal(pa.array(values, pa.timestamp("us")), unit="second").cast(pa.timestamp("s"))
+        return pc.binary_replace_slice(whole.cast(pa.string()), 10, 11, "T")
     return pa.array([as_text(value) for value in values], pa.string())

@@ -8,51 +8,115 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import sqlalchemy as sa
-from sqlalchemy import event, exc
+from sqlalchemy import exc
 
 from ips_pipeline.errors import InputError, IpsError, RetryableError, UsageError
 from ips_pipeline.settings import Reference, Site, SqlSource
-from ips_pipeline.sources import raw
+from ips_pipeline.sources import backends, raw
 from ips_pipeline.sources.mapping import BINDABLE, Input
 
 #: Connection types of Airflow whose SQLAlchemy name differs.
-_AIRFLOW_TYPES = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "oracle": "oracle+oracledb"}
+_AIRFLOW_TYPES = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mysql+pymysql",
+    "mssql": "mssql+mssqlpython",
+    "oracle": "oracle+oracledb",
+}
+
+#: Drivers by backend where a URL names none, so that those of the extras are used.
+_DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql", "mssql": "mssqlpython", "oracle": "oracledb"}
 
 #: SQLSTATE classes that may pass by themselves: connection, lock and deadlock, out of resources, shut-down, system error.
 _PASSING = ("08", "40", "53", "55", "57", "58")
 
-#: Faults that drivers tell in words or by SQLSTATE, at any time; the words are looked at and never shown.
-_TOLD_FAULTS: tuple[tuple[re.Pattern[str], tuple[str, ...], type[IpsError], str], ...] = (
+#: Faults that drivers tell in words or by SQLSTATE; the words are looked at and never shown. The first that fits is told. Those of the
+#: first table are looked for while a session is opened, those of the second in a query, since a query's own words may be anything.
+_Told = tuple[re.Pattern[str], tuple[str, ...], type[IpsError], str]
+_OPENING_FAULTS: tuple[_Told, ...] = (
     (
-        re.compile(r"authentication failed|access denied|login failed|no password supplied|ora-01017", re.IGNORECASE),
+        re.compile(r"failed to load the driver", re.IGNORECASE),
+        (),
+        UsageError,
+        "the driver of SQL Server lacks a library of the system; install libltdl7 and libgssapi-krb5-2 (Debian), or libtool-ltdl and krb5-libs",
+    ),
+    (
+        re.compile(
+            r"certificate|\[ssl|ssl error|ssl provider|support ssl|ssl is required|ssl connection error|secure_transport|dpy-6006", re.IGNORECASE
+        ),
+        (),
+        InputError,
+        "the encrypted connection failed: the server offers none, or its certificate is not one that ca vouches for; see tls and ca in SITE.toml",
+    ),
+    (
+        re.compile(r"authentication failed|access denied|login failed|no password supplied|no pg_hba|invalid authorization|ora-01017", re.IGNORECASE),
         ("28",),
         InputError,
         "the database refused the login; check the user and password that SITE.toml refers to",
     ),
     (
-        re.compile(r"database .* does not exist|unknown database|cannot open database", re.IGNORECASE),
+        re.compile(
+            r"database .* does not exist|unknown database|cannot open database|invalid catalog|ora-12505|ora-12514|dpy-600[13]", re.IGNORECASE
+        ),
         ("3D",),
         InputError,
         "the server has no database of that name; check the url that SITE.toml refers to",
     ),
     (
-        re.compile(r"attempt to write a readonly database|read-only transaction", re.IGNORECASE),
+        re.compile(r"too many (connections|clients)|max_user_connections|connection slots|ora-02391|ora-00018", re.IGNORECASE),
+        ("53300",),
+        RetryableError,
+        "the database takes no more connections at present; run again when others have gone",
+    ),
+    (
+        re.compile(r"translate host|name or service|nodename nor|getaddrinfo|failed to resolve|name resolution|0x2af9|ora-12545", re.IGNORECASE),
+        (),
+        RetryableError,
+        "the name of the database's host is not known here; check the url and the network's name server, then run again",
+    ),
+)
+_QUERY_FAULTS: tuple[_Told, ...] = (
+    (
+        re.compile(r"attempt to write a readonly database|read-?only transaction|read only transaction|ora-01456", re.IGNORECASE),
         ("25006",),
         InputError,
         "a query of the mapping tries to write; sources are only ever read",
     ),
     (
-        re.compile(r"database( table)? is locked|deadlock|lock wait timeout", re.IGNORECASE),
+        re.compile(r"snapshot isolation is not allowed", re.IGNORECASE),
+        (),
+        InputError,
+        "the database allows no snapshot; its administrator has to run ALTER DATABASE … SET ALLOW_SNAPSHOT_ISOLATION ON",
+    ),
+    (
+        re.compile(r"statement timeout|max_statement_time|maximum statement execution time|timeout expired|dpy-4024", re.IGNORECASE),
+        (),
+        RetryableError,
+        "a query took longer than statement_seconds allows; run again at a quieter hour, make the query cheaper, or raise it in SITE.toml",
+    ),
+    (
+        re.compile(r"database( table)? is locked|deadlock|lock (wait |request )?time ?out|ora-00060|ora-00054", re.IGNORECASE),
         ("40P01", "55P03"),
         RetryableError,
         "the database is locked by another process; run again when it has finished",
     ),
+)
+
+#: A login that may not read something, as MariaDB and MySQL, SQL Server and Oracle tell it; PostgreSQL has a SQLSTATE for it.
+_NOT_ALLOWED = re.compile(r"command denied|permission was denied|permission denied|ora-01031|ora-41900", re.IGNORECASE)
+
+#: A lost connection, as drivers tell it that have no SQLSTATE.
+_LOST = re.compile(
+    r"lost connection|gone away|connection (was )?(lost|reset|closed)|server closed the connection|dpy-4011|dpy-1001|ora-031", re.IGNORECASE
 )
 
 
@@ -85,6 +149,12 @@ def driver(site: Site, name: str) -> str:
     except (exc.NoSuchModuleError, ModuleNotFoundError):
         raise _no_driver(name, url) from None
     return url.drivername
+
+
+def encryption(site: Site, name: str) -> backends.Encryption:
+    """How the connection to a source is protected on its way, by its settings; raises as ``fetch``."""
+    source = _database(site, name)
+    return backends.encryption(name, source, _url(site, name, source))
 
 
 def probe(site: Site, name: str) -> None:
@@ -131,28 +201,16 @@ def _engine(site: Site, name: str, source: SqlSource) -> sa.Engine:
     url = _url(site, name, source)
     try:
         if url.get_backend_name() == "sqlite":
-            return sa.create_engine(_read_only_sqlite(site, name, url))
-        if url.get_backend_name() == "postgresql":
-            # One snapshot for all inputs, and a server that refuses to write whatever the login may do.
-            engine = sa.create_engine(url, isolation_level="REPEATABLE READ", connect_args={"options": "-c default_transaction_read_only=on"})
-        else:
-            engine = sa.create_engine(url)
+            url = _read_only_sqlite(site, name, url)
+        return backends.engine(name, source, url)
     except (exc.NoSuchModuleError, ModuleNotFoundError):
         raise _no_driver(name, url) from None
-    except exc.ArgumentError:
+    except (exc.ArgumentError, exc.InvalidRequestError):
         raise UsageError(f"Source {name}: the URL is not complete; write it as dialect+driver://user@host/database") from None
-    if url.get_backend_name() in ("mysql", "mariadb"):
-        event.listen(engine, "connect", _read_only_mysql)
-    return engine
 
 
 def _no_driver(name: str, url: sa.URL) -> UsageError:
     return UsageError(f"Source {name}: there is no driver for {url.drivername} here; install the extra that brings it")
-
-
-def _read_only_mysql(connection: Any, _record: Any) -> None:
-    with contextlib.closing(connection.cursor()) as cursor:
-        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
 
 def _read_only_sqlite(site: Site, name: str, url: sa.URL) -> sa.URL:
@@ -171,6 +229,8 @@ def _url(site: Site, name: str, source: SqlSource) -> sa.URL:
         url = _from_airflow(written) if from_airflow else sa.make_url(written)
     except (exc.ArgumentError, ValueError, KeyError, AttributeError, TypeError):
         raise UsageError(f"Source {name}: the URL cannot be read; write it as dialect+driver://user@host/database") from None
+    if "+" not in url.drivername and url.drivername in _DRIVERS:
+        url = url.set(drivername=f"{url.drivername}+{_DRIVERS[url.drivername]}")
     return url if source.password is None else url.set(password=site.secret(source.password).get_secret_value())
 
 
@@ -197,6 +257,8 @@ def _connection(engine: sa.Engine, name: str) -> Iterator[sa.Connection]:
     with _faults(name, None):
         connection = engine.connect()
     try:
+        with _faults(name, None):
+            backends.begin(connection, name)
         yield connection
     finally:
         with contextlib.suppress(exc.SQLAlchemyError):
@@ -211,7 +273,10 @@ def _faults(name: str, key: str | None) -> Iterator[None]:
     except ModuleNotFoundError:
         raise UsageError(f"Source {name}: the driver of this database is not installed; install the extra that brings it") from None
     except exc.DBAPIError as error:
-        raise _safe(error, name, key) from None
+        raise _safe(error.orig or error, name, key, lost=error.connection_invalidated) from None
+    except (socket.gaierror, ssl.SSLError, ConnectionError, TimeoutError) as error:
+        # Some drivers let the network's own errors through.
+        raise _safe(error, name, key, lost=True) from None
     except ValueError:
         raise InputError(
             f"Source {name}{f', input {key}' if key else ''}: a value is not text in the database's encoding; correct it there"
@@ -220,17 +285,17 @@ def _faults(name: str, key: str | None) -> Iterator[None]:
         raise InputError(f"Source {name}: the database could not be read ({type(error).__name__}); check the url and the mapping") from None
 
 
-def _safe(error: exc.DBAPIError, name: str, key: str | None) -> IpsError:
-    text = str(error.orig)
-    state = str(getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or "")
-    for words, states, kind, advice in _TOLD_FAULTS:
-        if words.search(text) or state.startswith(states):
-            return kind(f"Source {name}: {advice}")
+def _safe(error: BaseException, name: str, key: str | None, *, lost: bool) -> IpsError:
+    """What happened in our own words; ``lost`` where the connection is known to be gone."""
+    text, state = str(error), str(getattr(error, "sqlstate", None) or "")
+    for words, states, kind, advice in (*_OPENING_FAULTS, *_QUERY_FAULTS) if key is None else _QUERY_FAULTS:
+        if words.search(text) or (states and state.startswith(states)):
+            return kind(f"Source {name}{f', input {key}' if key else ''}: {advice}")
     if key is None:
         return RetryableError(f"Source {name}: the database does not answer; check that it is running and can be reached, then run again")
-    if error.connection_invalidated or state.startswith(_PASSING):
+    if lost or state.startswith(_PASSING) or _LOST.search(text):
         return RetryableError(f"Source {name}, input {key}: the database ended the connection; run again")
-    if state == "42501":
+    if state == "42501" or _NOT_ALLOWED.search(text):
         return InputError(f"Source {name}, input {key}: the login may not read a table of the query; ask for SELECT on it")
     return InputError(
         f"Source {name}, input {key}: the database does not accept the query ({type(error).__name__}); check its tables and columns in the mapping"

@@ -207,7 +207,7 @@ class _DriverError(Exception):
     ],
 )
 def test_what_a_driver_says_is_told_in_our_own_words(text: str, state: str | None, key: str | None, kind: type[IpsError], words: str) -> None:
-    error = sql._safe(sa.exc.OperationalError("SELECT 'hunter2'", {}, _DriverError(text, state)), "epr", key)
+    error = sql._safe(_DriverError(text, state), "epr", key, lost=False)
     assert type(error) is kind
     assert words in str(error)
     assert "hunter2" not in str(error)

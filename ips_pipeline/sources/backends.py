@@ -1,0 +1,181 @@
+"""How a session of each kind of database is opened: encrypted, unable to write, in one snapshot, and with limits to what it waits for.
+
+What each backend offers differs. PostgreSQL, MariaDB, MySQL and Oracle refuse to write in a read-only transaction. SQL Server has
+no such transaction, so a login that may write is refused before anything is read, and every transaction ends in a rollback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects import registry
+
+from ips_pipeline.errors import InputError, UsageError
+from ips_pipeline.settings import SqlSource
+
+#: Hosts whose connections do not leave the machine; so does a path, which is a socket, and no host at all.
+_HERE = ("localhost", "127.0.0.1", "::1")
+
+#: How each kind of database is told about encryption in its URL, in lower case, and the values with which it may go without.
+_TLS_OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "postgresql": {"sslmode": ("disable", "allow", "prefer"), "sslrootcert": ()},
+    "mysql": {"ssl_disabled": ("true", "1", "yes"), "ssl_ca": (), "ssl_verify_cert": (), "ssl_verify_identity": ()},
+    "mssql": {"encrypt": ("no", "optional", "false"), "trustservercertificate": (), "servercertificate": ()},
+    "oracle": {"protocol": ("tcp",)},
+}
+
+#: A connection that says nothing for this long is asked whether it lives, then given up after three more questions; seconds.
+_KEEP_ALIVE, _KEEP_ALIVE_AGAIN = 60, 20
+
+# Later releases of SQLAlchemy bring a dialect of this name, so that URLs stay as they are.
+registry.register("mssql.mssqlpython", "ips_pipeline.sources.sqlserver", "SqlServerDialect")
+
+Encryption = Literal["this machine", "verified", "encrypted", "off"]
+
+
+@dataclass(slots=True)
+class _Opening:
+    """What makes an engine, and what is run in a new session and at the head of its transaction."""
+
+    url: sa.URL
+    arguments: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    on_connect: Callable[[Any], None] | None = None
+
+
+def kind_of(url: sa.URL) -> str:
+    """postgresql, mysql (MariaDB too), mssql, oracle, sqlite, or whatever else SQLAlchemy reaches."""
+    name = url.get_backend_name()
+    return "mysql" if name == "mariadb" else name
+
+
+def encryption(name: str, source: SqlSource, url: sa.URL) -> Encryption:
+    """How the connection to a source is protected on its way: by ``tls`` and ``ca`` of the settings, or by what the URL says itself.
+
+    Raises UsageError when the URL lets a connection to another machine go unencrypted and the settings do not.
+    """
+    kind = kind_of(url)
+    said = {key.lower(): str(value).lower() for key, value in url.query.items() if key.lower() in _TLS_OPTIONS.get(kind, {})}
+    weak = any(value in _TLS_OPTIONS[kind][key] for key, value in said.items())
+    host = str(url.query.get("host", url.host or ""))
+    if source.tls == "off":
+        return "off"
+    if (kind == "sqlite" or not host or host in _HERE or host.startswith("/")) and source.tls is None and source.ca is None:
+        return "this machine"
+    if weak:
+        raise UsageError(
+            f'Source {name}: the URL lets the connection go unencrypted; take that out of it, or write tls = "off" in [sources.{name}] to allow it'
+        )
+    checked = source.tls == "verify" or (source.tls is None and source.ca is not None)
+    # SQL Server's and Oracle's drivers check the server unless they are told not to.
+    by_itself = kind in ("mssql", "oracle") and said.get("trustservercertificate") not in ("yes", "true")
+    by_url = said.get("sslmode") in ("verify-ca", "verify-full") or said.get("ssl_verify_cert") in ("true", "1", "yes")
+    return "verified" if checked or by_itself or by_url else "encrypted"
+
+
+def engine(name: str, source: SqlSource, url: sa.URL) -> sa.Engine:
+    """An engine whose sessions read one snapshot and cannot write. Raises as SQLAlchemy does, and UsageError as ``encryption``."""
+    protection = encryption(name, source, url)
+    if source.ca is not None and not source.ca.is_file():
+        raise UsageError(f"Source {name}: ca names the file {source.ca}, which does not exist; put the authority's certificates there")
+    make = {"postgresql": _postgresql, "mysql": _mysql, "mssql": _mssql, "oracle": _oracle}.get(kind_of(url))
+    opening = make(source, url, protection) if make else _Opening(url)
+    made = sa.create_engine(opening.url, connect_args=opening.arguments, poolclass=sa.NullPool, hide_parameters=True, **opening.options)
+    if opening.on_connect is not None:
+        run = opening.on_connect
+        event.listen(made, "connect", lambda connection, _record: run(connection))
+    return made
+
+
+def begin(connection: sa.Connection, name: str) -> None:
+    """Start the transaction in which everything is read, where a statement has to; InputError when SQL Server's login may write."""
+    match kind_of(connection.engine.url):
+        case "mysql":
+            connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        case "oracle":
+            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+        case "mssql":
+            may = "SELECT HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', p) FROM (VALUES ('INSERT'), ('UPDATE'), ('DELETE')) AS asked (p)"
+            if any(allowed == 1 for (allowed,) in connection.exec_driver_sql(may).fetchall()):
+                raise InputError(
+                    f"Source {name}: the login may change the database, which SQL Server cannot refuse a session; use one that only reads"
+                )
+
+
+def _postgresql(source: SqlSource, url: sa.URL, protection: Encryption) -> _Opening:
+    limits = {"statement_timeout": source.statement_seconds * 1000, "lock_timeout": source.lock_seconds * 1000, "datestyle": "ISO"}
+    given = str(url.query.get("options", ""))
+    settings = " ".join(f"-c {key}={value}" for key, value in {"default_transaction_read_only": "on", **limits}.items())
+    arguments: dict[str, Any] = {
+        "connect_timeout": source.connect_seconds,
+        "options": f"{given} {settings}".strip(),
+        "keepalives_idle": _KEEP_ALIVE,
+        "keepalives_interval": _KEEP_ALIVE_AGAIN,
+        "keepalives_count": 3,
+    }
+    if protection != "this machine" and "sslmode" not in url.query:
+        arguments["sslmode"] = {"verified": "verify-full", "encrypted": "require", "off": "disable"}[protection]
+        if protection == "verified" and "sslrootcert" not in url.query:
+            arguments["sslrootcert"] = str(source.ca) if source.ca else "system"
+    return _Opening(url, arguments, {"isolation_level": "REPEATABLE READ"})
+
+
+def _mysql(source: SqlSource, url: sa.URL, protection: Encryption) -> _Opening:
+    # A query is stopped by the server; the driver waits a little longer, for a server that is gone.
+    arguments: dict[str, Any] = {"connect_timeout": source.connect_seconds, "read_timeout": source.statement_seconds + 30}
+    if protection == "off":
+        arguments["ssl_disabled"] = True
+    elif protection != "this machine" and not any(key.lower().startswith("ssl") for key in url.query):
+        arguments |= {"ssl": {"ca": str(source.ca) if source.ca else None, "check_hostname": protection == "verified"}}
+        if protection == "verified":
+            arguments["ssl"]["verify_mode"] = True
+
+    def limit(connection: Any) -> None:
+        with contextlib.closing(connection.cursor()) as cursor:
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            cursor.execute(f"SET SESSION lock_wait_timeout = {source.lock_seconds}, innodb_lock_wait_timeout = {source.lock_seconds}")
+            cursor.execute("SELECT VERSION()")
+            seconds, (version,) = source.statement_seconds, cursor.fetchone()
+            by_mariadb = "mariadb" in version.lower()
+            cursor.execute(f"SET SESSION max_statement_time = {seconds}" if by_mariadb else f"SET SESSION max_execution_time = {seconds * 1000}")
+
+    return _Opening(url, arguments, {}, limit)
+
+
+def _mssql(source: SqlSource, url: sa.URL, protection: Encryption) -> _Opening:
+    given = {key.lower() for key in url.query}
+    wanted = {"ApplicationIntent": "ReadOnly", "Encrypt": "yes"}
+    if protection == "off":
+        wanted["Encrypt"] = "optional"
+    if source.ca is not None:
+        wanted["ServerCertificate"] = str(source.ca)
+    query = {**url.query, **{key: value for key, value in wanted.items() if key.lower() not in given}}
+
+    def limit(connection: Any) -> None:
+        connection.timeout = source.statement_seconds
+        with contextlib.closing(connection.cursor()) as cursor:
+            cursor.execute(f"SET LOCK_TIMEOUT {source.lock_seconds * 1000}")
+
+    return _Opening(url.set(query=query), {"timeout": source.connect_seconds}, {"isolation_level": "SNAPSHOT"}, limit)
+
+
+def _oracle(source: SqlSource, url: sa.URL, protection: Encryption) -> _Opening:
+    query = {key: value for key, value in url.query.items() if key != "protocol"}
+    arguments: dict[str, Any] = {"tcp_connect_timeout": source.connect_seconds}
+    if protection not in ("this machine", "off") and url.host and (url.database or "service_name" in query):
+        service = query.pop("service_name", None)
+        place = f"(SERVICE_NAME={service})" if service else f"(SID={url.database})"
+        address = f"(ADDRESS=(PROTOCOL=tcps)(HOST={url.host})(PORT={url.port or 2484}))"
+        arguments["dsn"] = f"(DESCRIPTION={address}(CONNECT_DATA={place})(SECURITY=(SSL_SERVER_DN_MATCH=yes)))"
+        if source.ca is not None:
+            arguments["wallet_location"] = str(source.ca.parent)
+
+    def limit(connection: Any) -> None:
+        connection.call_timeout = source.statement_seconds * 1000
+
+    return _Opening(url.set(query=query), arguments, {"arraysize": 1000}, limit)
