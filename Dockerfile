@@ -7,8 +7,8 @@ RUN useradd --uid "${IPS_UID}" --home-dir /opt/airflow --create-home --shell /us
  && install --directory --owner ips --group ips --mode 0700 /opt/airflow/logs /opt/site /data
 
 WORKDIR /opt/ips
-COPY requirements.lock ./
-RUN python -m pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: --requirement requirements.lock
+COPY requirements-production.lock ./
+RUN python -m pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: --requirement requirements-production.lock
 
 # Everything the pipeline reads at run time; bytecode is made now, since the services run on a read-only file system.
 COPY pyproject.toml README.md ./

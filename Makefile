@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX :=
 
 .DEFAULT_GOAL := demo
-.PHONY: demo year examples test check venv bench mutation ui lock generated clean
+.PHONY: demo year examples test check style types secrets faults audit sbom venv bench mutation ui lock generated clean
 
 demo: venv          ## the whole pipeline on made-up trusts, run by Airflow; results in demo-output/
 	@$(BIN)/ips demo --airflow --out demo-output
@@ -23,11 +23,31 @@ examples: venv      ## the five worked sites of examples/, one after the other; 
 test: venv check    ## every check and every test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: venv         ## style, types, layers
+check: venv         ## style, types and layers of the code; faults, secrets and known vulnerabilities; the bill of materials
+	@$(MAKE) --no-print-directory -j 2 secrets types faults style audit sbom
+
+style:
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+types:
+	@$(BIN)/mypy
+
+faults:             # patterns that are known to let attackers in; what is let pass, and why, is in pyproject.toml
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive ips_pipeline dags
+
+secrets:            # in any file under version control; made-up ones of the tests are in .ci/security.toml
+	@$(BIN)/python .ci/security.py secrets
+
+audit:              # known vulnerabilities, where a service that knows them answers; says so where none does
+	@$(BIN)/python .ci/security.py audit requirements.lock
+
+sbom: build/sbom.cdx.json
+
+build/sbom.cdx.json: requirements-production.lock pyproject.toml
+	@mkdir -p build
+	@$(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible --output-file $@ requirements-production.lock
 
 bench: venv         ## speed and memory on large made-up inputs; minutes, not part of the tests
 	@$(BIN)/python -m benchmarks.measures
@@ -46,12 +66,16 @@ generated: venv     ## write again what is generated from the standard: suites, 
 	@$(BIN)/python -m ips_pipeline.mhsds.render docs
 	@$(BIN)/python -m ips_pipeline.measures.handbook docs
 
-lock: venv          ## resolve the dependencies again into requirements.lock (needs uv)
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --no-annotate --no-header --extra dev --extra postgres --extra airflow-postgres --extra mysql --extra mssql --extra oracle --extra celery --extra accdb pyproject.toml -o requirements.lock
+# Of pip itself the lock has none: installing would replace it while it runs.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+  --no-emit-package pip --extra build --extra postgres --extra airflow-postgres --extra mysql --extra mssql --extra oracle --extra celery --extra accdb
+
+lock: venv          ## resolve the dependencies again into requirements.lock and, without what only tests need, requirements-production.lock (needs uv)
+	@$(LOCK) --extra dev pyproject.toml --output-file requirements.lock
+	@$(LOCK) --constraint requirements.lock pyproject.toml --output-file requirements-production.lock
 
 clean:              ## remove what the other targets made
-	@rm -rf $(VENV) benchmarks/.dve demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) build benchmarks/.dve demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 venv: $(VENV)/.installed
 
