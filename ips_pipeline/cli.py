@@ -20,7 +20,7 @@ import click
 
 from ips_pipeline import __version__, cli_operations, cli_returns
 from ips_pipeline.cli_returns import AS_JSON, FOLDER, Month
-from ips_pipeline.errors import IpsError, SubmissionRejected, UsageError
+from ips_pipeline.errors import InputError, IpsError, SubmissionRejected, UsageError
 from ips_pipeline.screen import Screen
 
 if TYPE_CHECKING:
@@ -126,6 +126,8 @@ def run(
     _say_release(screen, site, period)
     if summary.rejected:
         raise SubmissionRejected(summary.rejected[0]["message"])
+    if summary.stopped:
+        raise InputError(summary.stopped[0]["message"])
 
 
 @ips.command()
@@ -639,8 +641,12 @@ def _say_outcomes(screen: Screen, summary: Summary) -> None:
     for taken in summary.records:
         count = taken["rows_given"] - taken["rows_rejected"]
         screen.say(f"{taken['provider']}  {count:,} of {taken['rows_given']:,} local IPS records count")
-    for rejection in summary.rejected:
-        screen.say(rejection["message"])
+    for code in dict.fromkeys(landed["provider"] for landed in summary.drift):
+        found = [landed["drift"] for landed in summary.drift if landed["provider"] == code]
+        told = ", ".join(f"{change} {count}" for change, count in sorted(sum(map(Counter, found), Counter[str]()).items()))
+        screen.say(f"{code}  the source has changed in {len(found)} month{'s' if len(found) > 1 else ''} and was taken: {told}; see: ips drift list")
+    for refusal in (*summary.rejected, *summary.stopped):
+        screen.say(refusal["message"])
 
 
 def _say_release(screen: Screen, site: Site, period: str) -> None:

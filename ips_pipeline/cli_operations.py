@@ -25,7 +25,7 @@ def _month(command: Callable[..., None]) -> Callable[..., None]:
 
 
 #: As ``retention.ZONES``, which is not loaded for --help; a test compares them.
-ZONES = ("landing", "findings", "accepted", "ips_records", "evidence", "package", "feedback", "quarantine", "tmp", "lineage")
+ZONES = ("landing", "findings", "accepted", "ips_records", "evidence", "package", "feedback", "quarantine", "drift", "tmp", "lineage")
 
 
 @click.command("doctor")
@@ -182,6 +182,67 @@ def quarantine_replay(config: Path, provider: str, period: str, why: str, by: st
         click.echo(f"  {item.table} {item.rows:,} rejected" if item.code is None else f"    {item.code:<12} {item.rows:>7,} {item.level}")
 
 
+@click.group("drift")
+def drift() -> None:
+    """What has changed in the sources: columns, codes, empty values, volumes, against the provider's own earlier months."""
+
+
+@drift.command("list")
+@_config
+@click.option("--provider", metavar="ODS", help="Only this provider.")
+@click.option("--period", type=Month(), help="Only this month.")
+@AS_JSON
+def drift_list(config: Path, provider: str | None, period: str | None, as_json: bool) -> None:
+    """Every change that the last extract of a month found, and whether the month was taken, set aside or stopped.
+
+    What happens is set under [drift] in SITE.toml: freeze, quarantine or evolve, for all or per input and table. Codes are shown in the
+    restricted file alone.
+    """
+    from ips_pipeline import returns, settings
+
+    found = returns.drifts(settings.load(config), provider, period)
+    if as_json:
+        told = [
+            {
+                "provider": item.provider,
+                "period": item.period,
+                "state": item.state,
+                "path": str(item.stage.path),
+                "findings": [{name: getattr(one, name) for name in ("scope", "entity", "item", "change", "mode")} for one in item.findings],
+            }
+            for item in found
+        ]
+        click.echo(json.dumps(told, indent=1))
+        return
+    for item in found:
+        click.echo(f"{item.provider:<6} {item.period}  {item.state:<10} {item.stage.path / 'findings.csv'}")
+        for one in item.findings:
+            change = "" if one.change == "new code" else f"  {one.was or '-'} -> {one.now or '-'}"
+            click.echo(f"{'':<16} {one.change:<22} {one.entity}{'.' if one.item else ''}{one.item}{change}")
+    if not found:
+        click.echo("No source has changed")
+
+
+@drift.command("accept")
+@_month
+@click.option("--why", metavar="TEXT", required=True, help="The reason, kept in the ledger. No patient's details.")
+@click.option("--by", metavar="WHO", help="Who decided it.  [default: the account]")
+@AS_JSON
+def drift_accept(config: Path, provider: str, period: str, why: str, by: str | None, as_json: bool) -> None:
+    """Take what has changed after all: a landing that was set aside comes into force, and the same changes stop this month no more.
+
+    Of a month that was stopped nothing has landed, so run it again afterwards. An element that the standard requires cannot be let go.
+    """
+    from ips_pipeline import returns, settings
+
+    done = returns.take_drift(settings.load(config), provider, period, why, by=by)
+    if as_json:
+        click.echo(json.dumps(done, indent=1))
+        return
+    landed = f"the landing {done['landing']} is in force; validate it with: ips run" if done["landing"] else "run the month again with: ips run"
+    click.echo(f"{provider} {period}: {done['taken']} change{'' if done['taken'] == 1 else 's'} taken; {landed}")
+
+
 @click.command("completion")
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 def completion(shell: str) -> None:
@@ -199,4 +260,4 @@ def completion(shell: str) -> None:
         click.echo(kind(click.get_current_context().find_root().command, {}, "ips", "_IPS_COMPLETE").source())
 
 
-COMMANDS = (doctor, purge, quarantine, completion)
+COMMANDS = (doctor, purge, quarantine, drift, completion)

@@ -33,7 +33,7 @@ from ips_pipeline.reports.data_docs import write_data_docs
 from ips_pipeline.reports.release import released_values, write_release_site
 from ips_pipeline.reports.validation import Checked, write_validation_reports
 from ips_pipeline.settings import Site, check_period
-from ips_pipeline.sources import madeup
+from ips_pipeline.sources import drift, madeup
 from ips_pipeline.sources import records as record_sources
 from ips_pipeline.sources.extract import extract as extract_month
 from ips_pipeline.store import ledger, stages, steps
@@ -49,6 +49,9 @@ class Summary:
 
     outcomes: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[dict[str, str]] = field(default_factory=list)
+    #: Months that were not taken because their source has changed, and what has changed of those that were.
+    stopped: list[dict[str, str]] = field(default_factory=list)
+    drift: list[dict[str, Any]] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     release: dict[str, Any] = field(default_factory=dict)
 
@@ -57,19 +60,35 @@ def extract(site: Site, provider: str, period: str, *, why: str | None = None, b
     """Land what a provider's systems hold for a month, mapped to the standard.
 
     ``why`` makes it a replay, which the ledger keeps with who asked for it (``by``); a month that was approved, handed over or can no longer
-    be submitted is not run again without one. Returns provider, period, landing (identity), rows and changed. Raises UsageError, InputError or
-    RetryableError.
+    be submitted is not run again without one. Returns provider, period, landing (identity), rows, changed and drift (findings about its source
+    by change). Raises UsageError, InputError or RetryableError; Drifted, an InputError, when the site does not take what has changed.
     """
     returns.check_replay(site, provider, period, why)
     was = _in_force(site.landing(provider, period))
     source = events.Dataset(f"source/{site.provider(provider).source}")
     with events.recorded(_lineage(site), "extract", period, provider=provider, inputs=[source]) as told:
-        landed = extract_month(site, provider, period)
+        try:
+            landed = extract_month(site, provider, period)
+        except drift.Drifted as refusal:
+            returns.record_refusal(site, refusal.kept, refusal.landing, provider, period)
+            raise
         told.outputs += events.tables("landing", landed.path, landed.identity)
-    _record(site, "landed", landed, {"landing": landed.identity}, provider, period)
+    if returns.refused(site, provider, period):
+        # What was stopped is over, also where the content is that of before.
+        ledger.append(site.ledger, "landed", {"landing": landed.identity}, provider=provider, period=period)
+    else:
+        _record(site, "landed", landed, {"landing": landed.identity}, provider, period)
     if why is not None:
         returns.record_replay(site, landed, was, why, provider, period, by=by)
-    return {"provider": provider, "period": period, "landing": landed.identity, "rows": landed.manifest["facts"]["rows"], "changed": landed.changed}
+    examined = stages.current(site.drift_shelf(provider, period))
+    return {
+        "provider": provider,
+        "period": period,
+        "landing": landed.identity,
+        "rows": landed.manifest["facts"]["rows"],
+        "changed": landed.changed,
+        "drift": examined.manifest["facts"]["changes"] if examined else {},
+    }
 
 
 def validate(site: Site, provider: str, period: str) -> dict[str, Any]:
@@ -458,7 +477,8 @@ def run(
     ``why`` and ``by`` make it a replay, see ``extract``; nothing is run when one of the months may not be.
 
     So many providers are validated ``together``: quicker where they are small, but an error keeps back all of them. A submission that is
-    rejected as a file is kept in the summary and does not stop the others; an error of any other kind does.
+    rejected as a file, and a month that is stopped because its source has changed, are kept in the summary and do not stop the others; an error
+    of any other kind does.
     """
     summary = Summary()
     months = months_between(since or period, period)
@@ -468,13 +488,19 @@ def run(
             returns.check_replay(site, provider, month, why)
     for first in range(0, len(codes), together):
         group = codes[first : first + together]
+        wanted = []
         for provider in group:
             for month in months:
                 progress(f"{provider}  {month}  extracting")
-                extract(site, provider, month, why=why, by=by)
+                try:
+                    landed = extract(site, provider, month, why=why, by=by)
+                except drift.Drifted as refusal:
+                    summary.stopped.append({"provider": provider, "period": month, "message": str(refusal)})
+                    continue
+                wanted.append((provider, month))
+                summary.drift += [landed] if landed["drift"] else []
         progress(f"{', '.join(group)}  validating {months[0]} to {period}" if len(months) > 1 else f"{', '.join(group)}  validating {period}")
-        wanted = [(provider, month) for provider in group for month in months]
-        for (provider, month), judged in zip(wanted, _judge(site, wanted), strict=True):
+        for (provider, month), judged in zip(wanted, _judge(site, wanted) if wanted else (), strict=True):
             if message := _refusal(site, provider, month, judged):
                 summary.rejected.append({"provider": provider, "period": month, "message": message})
             else:

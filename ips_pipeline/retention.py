@@ -34,6 +34,7 @@ _SHELVES: Mapping[str, tuple[str, int]] = {
     "package": ("submission", 2),
     "feedback": ("feedback", 3),
     "quarantine": ("quarantine", 2),
+    "drift": ("drift", 2),
 }
 #: An export of rejected rows is a copy for somebody to work with: it can be made again, so none of them has to stay.
 _COPIES = "quarantine"

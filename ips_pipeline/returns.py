@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from ips_pipeline.errors import InputError, PublishError, SubmissionRejected, UsageError
 from ips_pipeline.settings import Site
+from ips_pipeline.sources import drift
 from ips_pipeline.store import ledger, stages
 from ips_pipeline.submission import access, calendar, feedback, package, reconcile, signoff
 from ips_pipeline.submission.calendar import LONDON, Standing
@@ -134,6 +135,75 @@ def record_replay(site: Site, landed: stages.Stage, was: str | None, why: str, p
     """Note in the ledger that a month was run again: who, why, what landed before and what has landed now."""
     facts = {"why": why.strip(), "landing": landed.identity, "was": was, "changed": landed.changed}
     ledger.append(site.ledger, "replayed", facts, provider=provider, period=period, by=by)
+
+
+#: The lines of the ledger that say what became of the last extract of a month.
+_EXTRACTED = ("landed", "stopped", "set aside", "taken")
+
+
+def record_refusal(site: Site, kept: stages.Stage, landing: str | None, provider: str, period: str) -> None:
+    """Note in the ledger that a month was not taken because its source has changed, once for the same findings."""
+    facts = {"drift": kept.identity, "landing": landing, "changes": kept.manifest["facts"]["changes"]}
+    last = refused(site, provider, period)
+    if last is None or last.facts["drift"] != kept.identity:
+        ledger.append(site.ledger, "set aside" if landing else "stopped", facts, provider=provider, period=period)
+
+
+def refused(site: Site, provider: str, period: str) -> ledger.Entry | None:
+    """The line of the ledger that says that the last extract of a month was not taken; None when it was, or there was none."""
+    last = next((entry for entry in reversed(ledger.about(site.ledger, provider, period)) if entry.kind in _EXTRACTED), None)
+    return last if last is not None and last.kind in ("stopped", "set aside") else None
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What has changed in the source of a month: ``state`` is taken, set aside or stopped."""
+
+    provider: str
+    period: str
+    state: str
+    stage: stages.Stage
+    findings: tuple[drift.Finding, ...]
+
+
+def drifts(site: Site, provider: str | None = None, period: str | None = None) -> list[Drift]:
+    """What has changed in the sources of the months, by the last extract of each, in order of provider and month; only where something has."""
+    found = []
+    for code in [site.provider(provider).code] if provider else [item.code for item in site.providers]:
+        home = site.restricted / "drift" / code
+        for month in [period] if period else sorted(path.name for path in home.iterdir()) if home.is_dir() else []:
+            refusal, shelf = refused(site, code, month), site.drift_shelf(code, month)
+            stage = stages.opened(shelf, refusal.facts["drift"]) if refusal else stages.current(shelf)
+            if stage is not None and (seen := drift.findings(stage)):
+                found.append(Drift(code, month, refusal.kind if refusal else "taken", stage, tuple(seen)))
+    return found
+
+
+def take_drift(site: Site, provider: str, period: str, why: str, *, by: str | None = None) -> dict[str, Any]:
+    """Take what has changed in the source of a month after all: a landing that was set aside comes into force, one that was stopped can be
+    extracted again, and the same changes stop this month no more.
+
+    Returns provider, period, landing (None when there is one still to be extracted) and taken (how many changes). Raises UsageError without a
+    reason, when nothing is stopped or set aside, and for an element that the standard requires; InputError when the landing was altered.
+    """
+    if not why.strip():
+        raise UsageError("Say why it is taken; the reason is kept in the ledger")
+    refusal = refused(site, site.provider(provider).code, period)
+    if refusal is None:
+        raise UsageError(f"Nothing of {provider} {period} is stopped or set aside; see: ips drift list")
+    stage = stages.opened(site.drift_shelf(provider, period), refusal.facts["drift"])
+    if stage.manifest["facts"]["stopped"]:
+        raise UsageError(f"{provider} {period} lost an element that the standard requires, which cannot be taken; mend the source or the mapping")
+    landing: str | None = refusal.facts["landing"]
+    if landing:
+        stages.verify(stages.opened(site.landing(provider, period), landing))
+    keys = stage.manifest["facts"]["keys"]
+    ledger.append(site.ledger, "taken", {"drift": stage.identity, "keys": keys, "why": why.strip()}, provider=provider, period=period, by=by)
+    if landing:
+        stages.put_in_force(site.drift_shelf(provider, period), stage.identity)
+        stages.put_in_force(site.landing(provider, period), landing)
+        ledger.append(site.ledger, "landed", {"landing": landing}, provider=provider, period=period)
+    return {"provider": provider, "period": period, "landing": landing, "taken": len(keys)}
 
 
 def _settled(site: Site, provider: str, period: str, moment: datetime) -> str | None:

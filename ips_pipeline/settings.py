@@ -188,6 +188,7 @@ class Retention(_Settings):
     package: Keep | None = None
     feedback: Keep | None = None
     quarantine: Keep | None = None
+    drift: Keep | None = None
     tmp: Keep | None = None
     lineage: Keep | None = None
 
@@ -197,6 +198,22 @@ class Retention(_Settings):
             if keep is not None and keep.days is None:
                 raise ValueError(f"[retention] keeps {name} by days, such as {name} = {{ days = 7 }}; it has no versions")
         return self
+
+
+#: What becomes of a month whose source has changed: it is not taken, it is set aside for a person, or it is taken and told.
+DriftMode = Literal["freeze", "quarantine", "evolve"]
+
+
+class Drift(_Settings):
+    """What becomes of a month whose input has another shape or volume than before, see ``sources.drift``.
+
+    ``mode`` holds for every input of a mapping and every table unless ``entities`` gives it its own; ``landings`` is how many earlier months are
+    compared with.
+    """
+
+    mode: DriftMode = "evolve"
+    landings: int = Field(default=6, ge=1, le=36)
+    entities: Mapping[_Key, DriftMode] = Field(default_factory=dict)
 
 
 class Site(_Settings):
@@ -226,6 +243,7 @@ class Site(_Settings):
     signoff: Signoff = Signoff()
     publish: Publish = Publish()
     retention: Retention = Retention()
+    drift: Drift = Drift()
     _connections: Connections | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
@@ -324,6 +342,10 @@ class Site(_Settings):
     def quarantine(self, provider: str, period: str) -> Path:
         """Shelf of exports of the rows of a provider and month that were rejected."""
         return self._shelf(self.restricted / "quarantine", period, provider)
+
+    def drift_shelf(self, provider: str, period: str) -> Path:
+        """Shelf of what a landing looked like beside the ones before it: a profile, and what has changed."""
+        return self._shelf(self.restricted / "drift", period, provider)
 
     @property
     def lineage(self) -> Path:
@@ -475,7 +497,7 @@ def _where(location: tuple[int | str, ...]) -> str:
             return f"[sources.{name}]"
         case ("publish", "licence", *_):
             return "[publish.licence]"
-        case ("options" | "signoff" | "publish" | "retention" as heading, *_):
+        case ("options" | "signoff" | "publish" | "retention" | "drift" as heading, *_):
             return f"[{heading}]"
         case _:
             return "the top level"
@@ -493,6 +515,8 @@ def _known_keys(location: tuple[int | str, ...]) -> tuple[str, ...]:
         model = Signoff
     elif location[0] == "retention":
         model = Keep if len(location) > 2 else Retention
+    elif location[0] == "drift":
+        model = Drift
     elif location[0] == "publish":
         model = Licence if "licence" in location[:-1] else Publish
     else:

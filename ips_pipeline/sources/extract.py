@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 from ips_pipeline.errors import InputError, IpsError, RetryableError, UsageError
 from ips_pipeline.mhsds import standard
 from ips_pipeline.settings import Provider, Site, SqlSource, check_period, near
-from ips_pipeline.sources import files, raw
+from ips_pipeline.sources import drift, files, raw
 from ips_pipeline.sources import mapping as mappings
 from ips_pipeline.sources.mapping import LocalMapping
 from ips_pipeline.store import stages
@@ -54,10 +54,11 @@ def extract(site: Site, provider: str, period: str) -> stages.Stage:
 
     The landing is named by what was extracted (content, mapping, version of the standard) and not by when: the same content
     again gives the same identity and ``changed`` False. Rows are in order of all their elements. The manifest records rows per
-    table and input, the hash of every file, query and mapping, and the time of the extract.
+    table and input, the hash of every file, query and mapping, and the time of the extract. What has changed since earlier
+    landings lies beside it, on the shelf ``drift``.
 
     Raises UsageError for settings or a mapping that cannot be followed, InputError when a source or a code in it cannot be
-    read, RetryableError when the source does not answer.
+    read, Drifted when the site does not take what has changed, RetryableError when the source does not answer.
     """
     job = _job(site, provider, period)
     try:
@@ -92,7 +93,7 @@ def _land(job: _Job, work: Path) -> stages.Stage:
     for folder in (fetched_folder, mapped_folder, naming_folder):
         folder.mkdir(mode=0o700)
     fetched = _fetch(job, fetched_folder)
-    rows = _map(job, fetched, mapped_folder, naming_folder)
+    rows, profile = _map(job, fetched, mapped_folder, naming_folder)
     # A table that holds the time of the extract is named by its twin without it.
     hashes = {name: stages.file_hash(twin if (twin := naming_folder / f"{name}.parquet").exists() else mapped_folder / twin.name) for name in rows}
     inputs = {
@@ -114,7 +115,16 @@ def _land(job: _Job, work: Path) -> stages.Stage:
         }
 
     identity = stages.identity_of({**inputs, "content": hashes})
-    return stages.write(job.site.landing(job.provider.code, job.period), build, staging=job.site.staging, identity=identity, inputs=inputs)
+    where = job.provider.code, job.period
+    examined = drift.examine(job.site, *where, job.mapping, profile)
+    if examined.lost or examined.mode == "freeze":
+        raise drift.refused(examined, drift.keep(job.site, *where, examined, identity, in_force=False), *where, None)
+    take = examined.mode == "evolve"
+    landed = stages.write(job.site.landing(*where), build, staging=job.site.staging, identity=identity, inputs=inputs, in_force=take)
+    kept = drift.keep(job.site, *where, examined, identity, in_force=take)
+    if not take:
+        raise drift.refused(examined, kept, *where, identity)
+    return landed
 
 
 def _fetch(job: _Job, folder: Path) -> dict[str, raw.Fetched]:
@@ -128,8 +138,8 @@ def _fetch(job: _Job, folder: Path) -> dict[str, raw.Fetched]:
     return files.fetch(name, source, job.mapping.inputs, fill={"period": job.period, "provider": job.provider.code}, folder=folder)
 
 
-def _map(job: _Job, fetched: Mapping[str, raw.Fetched], mapped_folder: Path, naming_folder: Path) -> dict[str, int]:
-    """Write the tables of the standard, and beside them those that hold the time of the extract without it; rows per table."""
+def _map(job: _Job, fetched: Mapping[str, raw.Fetched], mapped_folder: Path, naming_folder: Path) -> tuple[dict[str, int], dict[str, Any]]:
+    """Write the tables of the standard, and beside them those that hold the time of the extract without it; rows per table, and the profile."""
     mapping, rows = job.mapping, {}
     folders = {item.path.parent for item in fetched.values()}
     with session(
@@ -139,15 +149,18 @@ def _map(job: _Job, fetched: Mapping[str, raw.Fetched], mapped_folder: Path, nam
             connection.execute(f"SET VARIABLE {name} = {text_literal(value)}")
         for key, item in fetched.items():
             connection.execute(f"CREATE VIEW {identifier(key)} AS {mappings.input_sql(mapping.inputs[key], item.path)}")
+        profile = {"inputs": drift.inputs_profile(connection, fetched)}
+        lost = drift.lost_columns(job.site, job.provider.code, job.period, fetched)
         for table in sorted(mapping.tables):
             name = standard.load().table(table).name
             _check_columns(mapping, table, fetched)
-            _check_expressions(connection, mapping, table)
+            _check_expressions(connection, mapping, table, lost)
             _check_codes(connection, job, table)
             rows[name] = _copy(connection, mapping, table, mapped_folder / f"{name}.parquet")
             if any(column.parameter == "as_of" for column in mapping.tables[table].columns.values()):
                 _copy(connection, mapping, table, naming_folder / f"{name}.parquet", blank=frozenset({"as_of"}))
-    return rows
+        profile["tables"] = drift.tables_profile(connection, mapping, mapped_folder)
+    return rows, profile
 
 
 def _copy(connection: Connection, mapping: LocalMapping, table: str, target: Path, *, blank: frozenset[mappings.Parameter] = frozenset()) -> int:
@@ -173,8 +186,8 @@ def _check_columns(mapping: LocalMapping, table: str, fetched: Mapping[str, raw.
             )
 
 
-def _check_expressions(connection: Connection, mapping: LocalMapping, table: str) -> None:
-    """Bind each expression by itself, so that a wrong one is named; nothing is evaluated yet."""
+def _check_expressions(connection: Connection, mapping: LocalMapping, table: str, lost: Mapping[str, Sequence[str]]) -> None:
+    """Bind each expression by itself, so that a wrong one is named; nothing is evaluated yet. ``lost`` are columns that inputs had before."""
     mapped = mapping.tables[table]
     trials: list[tuple[str, str, str | None]] = [
         (f"element {element}", mappings.origin_sql(column), None) for element, column in mapped.columns.items() if column.expression
@@ -187,6 +200,11 @@ def _check_expressions(connection: Connection, mapping: LocalMapping, table: str
             connection.execute(f"SELECT {value} {source} WHERE ({condition or 'true'}) LIMIT 0")
         except DuckError as error:
             name = standard.load().table(table).name
+            if gone := [f"{key}.{column}" for key, columns in sorted(lost.items()) for column in columns]:
+                raise InputError(
+                    f"The mapping {mapping.file}, table {name}, {what}: the expression does not fit what came, which has no longer {', '.join(gone)};"
+                    " mend the source or correct the mapping"
+                ) from None
             raise UsageError(
                 f"The mapping {mapping.file}, table {name}, {what}: the expression is not valid SQL over the columns of its input"
                 f" ({type(error).__name__}); correct it"

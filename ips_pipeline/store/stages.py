@@ -19,7 +19,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,16 +71,19 @@ def write(
     staging: Path,
     identity: str | None = None,
     inputs: Mapping[str, Any] | None = None,
+    in_force: bool = True,
 ) -> Stage:
     """Build a directory aside and put it on the shelf as its current content.
 
     ``build`` receives an empty directory, writes files into it and returns facts for the manifest (counts and references, no
     patient's value). Without ``identity`` the name is taken from the files' content and ``inputs``. When the shelf already
     holds that identity nothing is built or written, except that it becomes current. ``staging`` must be on the same disk.
+    With ``in_force`` False the content is kept beside what is current, which stays so.
     Raises RetryableError when the disk is full or a file is locked.
     """
+    settle = _settle if in_force else _put_by
     if identity is not None and held(shelf, identity):
-        return _settle(shelf, identity, changed=False)
+        return settle(shelf, identity, changed=False)
     work = staging / uuid.uuid4().hex
     try:
         work.mkdir(parents=True, mode=0o700)
@@ -92,7 +95,7 @@ def write(
         }
         identity = identity or identity_of({"files": files, "inputs": dict(inputs or {})})
         if held(shelf, identity):
-            return _settle(shelf, identity, changed=False)
+            return settle(shelf, identity, changed=False)
         manifest = {"identity": identity, "inputs": dict(inputs or {}), "facts": dict(facts), "files": files}
         for path in work.rglob("*"):
             path.chmod(0o700 if path.is_dir() else 0o600)
@@ -107,7 +110,7 @@ def write(
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
         _sync(shelf)
-        return _settle(shelf, identity, changed=True)
+        return settle(shelf, identity, changed=True)
     except OSError as error:
         raise storage_error(error, shelf) from None
     finally:
@@ -177,6 +180,11 @@ def _settle(shelf: Path, identity: str, *, changed: bool) -> Stage:
         _sync(shelf)
     manifest = json.loads((shelf / identity / MANIFEST).read_text(encoding="utf-8"))
     return Stage(shelf / identity, identity, manifest, changed=changed or before != identity)
+
+
+def _put_by(shelf: Path, identity: str, *, changed: bool) -> Stage:
+    """Give the identity and leave CURRENT alone."""
+    return replace(opened(shelf, identity), changed=changed)
 
 
 def _write_text(path: Path, text: str) -> None:
