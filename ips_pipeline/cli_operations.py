@@ -1,4 +1,4 @@
-"""Commands of the people who run a site: doctor, purge, quarantine, completion. Parsed here, done by the modules of those names."""
+"""Commands of the people who run a site: doctor, mapping, purge, quarantine, completion. Parsed here, done by the modules of those names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ips_pipeline.cli_returns import AS_JSON, FILE, Month
+from ips_pipeline.cli_returns import AS_JSON, FILE, FOLDER, Month
 from ips_pipeline.errors import InputError, IpsError, PublishError, RetryableError, UsageError
 
 if TYPE_CHECKING:
@@ -243,6 +243,28 @@ def drift_accept(config: Path, provider: str, period: str, why: str, by: str | N
     click.echo(f"{provider} {period}: {done['taken']} change{'' if done['taken'] == 1 else 's'} taken; {landed}")
 
 
+#: As ``sources.madeup.shapes.NAMES``, which is not loaded for --help; a test compares them.
+SHAPES = ("rio-like", "systmone-like", "carenotes-like", "mhsds-staging", "excel-workbook", "access-database")
+
+
+@click.group("mapping")
+def mapping() -> None:
+    """A provider's mapping to the standard: worked examples of it, what it covers, and what in the source it misses."""
+
+
+@mapping.command("example")
+@click.argument("shape", type=click.Choice(SHAPES))
+@click.option("--out", type=FOLDER, required=True, help="An empty folder for the site.")
+def mapping_example(shape: str, out: Path) -> None:
+    """Write a made-up trust in one of the shapes of examples/mappings, with the mapping that reads it: a site to try things on."""
+    from ips_pipeline import worked_sites
+    from ips_pipeline.sources.madeup import shapes
+
+    file = shapes.write_site(worked_sites.root() / "mappings" / shape, out)
+    first, last = shapes.periods()[0], shapes.periods()[-1]
+    click.echo(f"{file}: one made-up trust, MUM, with months from {first} to {last}; its mapping is {file.parent / 'mapping' / 'mapping.yaml'}")
+
+
 @click.command("completion")
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 def completion(shell: str) -> None:
@@ -260,4 +282,4 @@ def completion(shell: str) -> None:
         click.echo(kind(click.get_current_context().find_root().command, {}, "ips", "_IPS_COMPLETE").source())
 
 
-COMMANDS = (doctor, purge, quarantine, drift, completion)
+COMMANDS = (doctor, mapping, purge, quarantine, drift, completion)

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, time
-from itertools import chain, zip_longest
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -136,41 +136,42 @@ _COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 def _open_sheet(path: Path, item: Input) -> tuple[Sequence[str], Iterator[Sequence[Sequence[Any]]]]:
     """The columns of a sheet by its row of headings, and its rows in batches; a value is what the sheet shows, not the formula behind it."""
     _check_workbook(path)
+    batches = _sheet_batches(path, item)
+    # The first batch is the headings.
+    return next(batches), batches
+
+
+def _sheet_batches(path: Path, item: Input) -> Iterator[Sequence[Any]]:
+    """The headings, then the rows below them without those that are empty, some thousands at a time, column by column."""
     with _sheet(path, item.sheet) as sheet:
-        found = next(sheet.iter_rows(min_row=item.heading_row, max_row=item.heading_row, values_only=True), ())
-        below = next(sheet.iter_rows(min_row=item.heading_row + 1, max_row=item.heading_row + 1, values_only=True), ())
-        title = sheet.title
-    headings = [" ".join(str(cell).split()) if cell is not None else "" for cell in found]
-    while headings and not headings[-1]:
-        headings.pop()
-    where = f"{path}, sheet {title}, row {item.heading_row}"
-    if not headings:
-        raise InputError(f"{where} holds no headings; say in the mapping which row does, as heading_row")
-    # Of merged cells only the first holds the text, and every other column would be without a name.
-    cells = enumerate(zip_longest(headings, below), 1)
-    bare = [number for number, (heading, cell) in cells if not heading and (cell is not None or number < len(headings))]
+        where, rows = f"{path}, sheet {sheet.title}, row {item.heading_row}", sheet.iter_rows(min_row=item.heading_row, values_only=True)
+        headings = [" ".join(str(cell).split()) if cell is not None else "" for cell in next(rows, ())]
+        while headings and not headings[-1]:
+            headings.pop()
+        if not headings:
+            raise InputError(f"{where} holds no headings; say in the mapping which row does, as heading_row")
+        # Of merged cells only the first holds the text, and every other column would be without a name.
+        _check_headed("" in headings and headings.index("") + 1, where)
+        yield headings
+        width, held = len(headings), list[list[Any]]()
+        for row in rows:
+            _check_headed(next((number for number, cell in enumerate(row[width:], width + 1) if cell not in (None, "")), 0), where)
+            if any(cell not in (None, "") for cell in row):
+                held.append([_shown(cell) for cell in row[:width]] + [None] * (width - len(row)))
+            if len(held) == _BATCH_ROWS:
+                yield list(zip(*held, strict=True))
+                held = []
+        if held:
+            yield list(zip(*held, strict=True))
+
+
+def _check_headed(bare: int, where: str) -> None:
+    """Refuse a column, counted from 1, that holds something under no heading; 0 is none."""
     if bare:
         raise InputError(
-            f"{where}: column {_letters(bare[0])} has no heading of its own (merged cells, or a note beside the table);"
+            f"{where}: column {_letters(bare)} has no heading of its own (merged cells, or a note beside the table);"
             " give every column one, or name the row that has them as heading_row"
         )
-    return headings, _sheet_batches(path, item, len(headings), where)
-
-
-def _sheet_batches(path: Path, item: Input, width: int, where: str) -> Iterator[Sequence[Sequence[Any]]]:
-    """The rows below the headings, without those that are empty, some thousands at a time."""
-    rows: list[list[Any]] = []
-    with _sheet(path, item.sheet) as sheet:
-        for number, row in enumerate(sheet.iter_rows(min_row=item.heading_row + 1, values_only=True), item.heading_row + 1):
-            if any(cell not in (None, "") for cell in row[width:]):
-                raise InputError(f"{where}: row {number} goes on beyond the last heading; give that column a heading, or clear it")
-            if any(cell not in (None, "") for cell in row):
-                rows.append([_shown(cell) for cell in row[:width]] + [None] * (width - len(row)))
-            if len(rows) == _BATCH_ROWS:
-                yield list(zip(*rows, strict=True))
-                rows = []
-    if rows:
-        yield list(zip(*rows, strict=True))
 
 
 def _shown(cell: Any) -> Any:

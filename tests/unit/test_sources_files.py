@@ -182,7 +182,7 @@ HEAD = ("No", "Seen")
         ((("No", None, "Seen"), (1, 2, 3)), {"sheet": "Visits"}, "row 1: column B has no heading of its own"),
         ((("No", None), (1, 2)), {"sheet": "Visits"}, "column B has no heading of its own"),
         (((None,), HEAD), {"sheet": "Visits"}, "row 1 holds no headings"),
-        ((HEAD, (1, 2), (3, 4, "!")), {"sheet": "Visits"}, "row 3 goes on beyond the last heading"),
+        ((HEAD, (1, 2), (3, 4, "!")), {"sheet": "Visits"}, "column C has no heading of its own"),
         ((("No", "no"), (1, 2)), {"sheet": "Visits"}, "two columns of the same name"),
     ],
 )
