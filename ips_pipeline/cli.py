@@ -105,12 +105,21 @@ def _year(folder: Path) -> None:
 @click.option("--period", type=Month(), required=True, help="The reporting month.")
 @click.option("--provider", multiple=True, metavar="ODS", help="Only this provider (may be repeated); all of the site otherwise.")
 @click.option("--since", type=Month(), help="Also extract and validate every month from this one on.")
+@click.option("--full", is_flag=True, help="Fetch everything, also of inputs of which only changes are fetched otherwise.")
 @click.option("--out", type=FOLDER, help="The data directory, instead of the one in SITE.toml.")
 @click.option("--replay", is_flag=True, help="Run a month again that was approved, handed over or can no longer be submitted. Needs --why.")
 @click.option("--why", metavar="TEXT", help="With --replay: the reason, kept in the ledger. No patient's details.")
 @click.option("--by", metavar="WHO", help="With --replay: who asked for it.  [default: the account]")
 def run(
-    config: Path, period: str, provider: tuple[str, ...], since: str | None, out: Path | None, replay: bool, why: str | None, by: str | None
+    config: Path,
+    period: str,
+    provider: tuple[str, ...],
+    since: str | None,
+    full: bool,
+    out: Path | None,
+    replay: bool,
+    why: str | None,
+    by: str | None,
 ) -> None:
     """Run a real site for a month: the same stages that the Airflow DAGs run."""
     from ips_pipeline import flows, settings
@@ -121,7 +130,7 @@ def run(
         raise UsageError("A replay needs both --replay and --why TEXT; --by goes with them")
     site = settings.load(config)
     screen = Screen(sys.stdout)
-    summary = flows.run(site, period, provider or None, since=since, why=why, by=by, progress=screen.now)
+    summary = flows.run(site, period, provider or None, since=since, full=full, why=why, by=by, progress=screen.now)
     _say_outcomes(screen, summary)
     _say_release(screen, site, period)
     if summary.rejected:

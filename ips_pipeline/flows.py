@@ -56,19 +56,21 @@ class Summary:
     release: dict[str, Any] = field(default_factory=dict)
 
 
-def extract(site: Site, provider: str, period: str, *, why: str | None = None, by: str | None = None) -> dict[str, Any]:
+def extract(site: Site, provider: str, period: str, *, why: str | None = None, by: str | None = None, full: bool = False) -> dict[str, Any]:
     """Land what a provider's systems hold for a month, mapped to the standard.
 
     ``why`` makes it a replay, which the ledger keeps with who asked for it (``by``); a month that was approved, handed over or can no longer
-    be submitted is not run again without one. Returns provider, period, landing (identity), rows, changed and drift (findings about its source
-    by change). Raises UsageError, InputError or RetryableError; Drifted, an InputError, when the site does not take what has changed.
+    be submitted is not run again without one. ``full`` fetches everything, also of inputs of which only changes are fetched otherwise.
+
+    Returns provider, period, landing (identity), rows, changed and drift (findings about its source by change). Raises UsageError, InputError
+    or RetryableError; Drifted, an InputError, when the site does not take what has changed.
     """
     returns.check_replay(site, provider, period, why)
     was = _in_force(site.landing(provider, period))
     source = events.Dataset(f"source/{site.provider(provider).source}")
     with events.recorded(_lineage(site), "extract", period, provider=provider, inputs=[source]) as told:
         try:
-            landed = extract_month(site, provider, period)
+            landed = extract_month(site, provider, period, full=full)
         except drift.Drifted as refusal:
             returns.record_refusal(site, refusal.kept, refusal.landing, provider, period)
             raise
@@ -470,11 +472,12 @@ def run(
     together: int = 1,
     why: str | None = None,
     by: str | None = None,
+    full: bool = False,
     progress: Progress = lambda line: None,
 ) -> Summary:
     """Extract and validate each provider of the site (or those named), for the period or every month ``since`` then; measure the period.
 
-    ``why`` and ``by`` make it a replay, see ``extract``; nothing is run when one of the months may not be.
+    ``why`` and ``by`` make it a replay, see ``extract``; nothing is run when one of the months may not be. ``full`` is done once for all months.
 
     So many providers are validated ``together``: quicker where they are small, but an error keeps back all of them. A submission that is
     rejected as a file, and a month that is stopped because its source has changed, are kept in the summary and do not stop the others; an error
@@ -493,7 +496,7 @@ def run(
             for month in months:
                 progress(f"{provider}  {month}  extracting")
                 try:
-                    landed = extract(site, provider, month, why=why, by=by)
+                    landed = extract(site, provider, month, why=why, by=by, full=full and month == months[0])
                 except drift.Drifted as refusal:
                     summary.stopped.append({"provider": provider, "period": month, "message": str(refusal)})
                     continue

@@ -347,6 +347,10 @@ class Site(_Settings):
         """Shelf of what a landing looked like beside the ones before it: a profile, and what has changed."""
         return self._shelf(self.restricted / "drift", period, provider)
 
+    def snapshot(self, provider: str, name: str) -> Path:
+        """Shelf of what an input of a provider's mapping held at an extract, where only changes are fetched; of all months."""
+        return self.restricted / "snapshots" / self.provider(provider).code / name
+
     @property
     def lineage(self) -> Path:
         """The folder of OpenLineage events; restricted, since they hold exact counts of rows."""

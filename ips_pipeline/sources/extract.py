@@ -15,7 +15,7 @@ from typing import Any
 from ips_pipeline.errors import InputError, IpsError, RetryableError, UsageError
 from ips_pipeline.mhsds import standard
 from ips_pipeline.settings import Provider, Site, SqlSource, check_period, near
-from ips_pipeline.sources import drift, files, raw
+from ips_pipeline.sources import drift, files, increments, raw
 from ips_pipeline.sources import mapping as mappings
 from ips_pipeline.sources.mapping import LocalMapping
 from ips_pipeline.store import stages
@@ -36,6 +36,7 @@ class _Job:
     first: date
     last: date
     as_of: datetime
+    full: bool
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -49,18 +50,19 @@ class _Job:
         }
 
 
-def extract(site: Site, provider: str, period: str) -> stages.Stage:
+def extract(site: Site, provider: str, period: str, *, full: bool = False) -> stages.Stage:
     """Bring a provider's month to its landing shelf: one text Parquet file per mapped table of the standard.
 
     The landing is named by what was extracted (content, mapping, version of the standard) and not by when: the same content
     again gives the same identity and ``changed`` False. Rows are in order of all their elements. The manifest records rows per
-    table and input, the hash of every file, query and mapping, and the time of the extract. What has changed since earlier
+    table and input, the hash of every file, query and mapping, and the time of the extract. Of inputs that say how they change only
+    what has changed is fetched, unless everything is wanted (``full``); the landing is the same. What has changed since earlier
     landings lies beside it, on the shelf ``drift``.
 
     Raises UsageError for settings or a mapping that cannot be followed, InputError when a source or a code in it cannot be
     read, Drifted when the site does not take what has changed, RetryableError when the source does not answer.
     """
-    job = _job(site, provider, period)
+    job = _job(site, provider, period, full)
     try:
         for zone in (site.restricted, site.temporary):
             zone.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -71,7 +73,7 @@ def extract(site: Site, provider: str, period: str) -> stages.Stage:
         raise stages.storage_error(error, site.restricted) from None
 
 
-def _job(site: Site, provider: str, period: str) -> _Job:
+def _job(site: Site, provider: str, period: str, full: bool) -> _Job:
     """Check all that can be checked before a source is opened."""
     year, month = map(int, check_period(period).split("-"))
     about = site.provider(provider)
@@ -84,7 +86,7 @@ def _job(site: Site, provider: str, period: str) -> _Job:
             wanted = "a query or a table" if database else "a file"
             raise UsageError(f"The mapping {mapping.file}, input {key}: the source {about.source} needs {wanted}; correct it")
     last = date(year, month, calendar.monthrange(year, month)[1])
-    return _Job(site, about, mapping, period, last.replace(day=1), last, datetime.now(UTC).replace(microsecond=0, tzinfo=None))
+    return _Job(site, about, mapping, period, last.replace(day=1), last, datetime.now(UTC).replace(microsecond=0, tzinfo=None), full)
 
 
 def _land(job: _Job, work: Path) -> stages.Stage:
@@ -92,7 +94,7 @@ def _land(job: _Job, work: Path) -> stages.Stage:
     fetched_folder, mapped_folder, naming_folder = (work / part for part in ("fetched", "mapped", "naming"))
     for folder in (fetched_folder, mapped_folder, naming_folder):
         folder.mkdir(mode=0o700)
-    fetched = _fetch(job, fetched_folder)
+    fetched, merged = _fetch(job, fetched_folder)
     rows, profile = _map(job, fetched, mapped_folder, naming_folder)
     # A table that holds the time of the extract is named by its twin without it.
     hashes = {name: stages.file_hash(twin if (twin := naming_folder / f"{name}.parquet").exists() else mapped_folder / twin.name) for name in rows}
@@ -112,6 +114,7 @@ def _land(job: _Job, work: Path) -> stages.Stage:
             "rows": sum(rows.values()),
             "tables": rows,
             "fetched": {key: item.rows for key, item in sorted(fetched.items())},
+            **({"increments": {key: dict(item.facts) for key, item in sorted(merged.items())}} if merged else {}),
         }
 
     identity = stages.identity_of({**inputs, "content": hashes})
@@ -124,18 +127,32 @@ def _land(job: _Job, work: Path) -> stages.Stage:
     kept = drift.keep(job.site, *where, examined, identity, in_force=take)
     if not take:
         raise drift.refused(examined, kept, *where, identity)
+    increments.put_in_force(job.site, job.provider.code, merged)
     return landed
 
 
-def _fetch(job: _Job, folder: Path) -> dict[str, raw.Fetched]:
+def _fetch(job: _Job, folder: Path) -> tuple[dict[str, raw.Fetched], dict[str, increments.Merged]]:
+    """Every input in ``folder``, those that are fetched as changes merged into their last snapshots; and these by themselves."""
     name = job.provider.source
     source = job.site.sources[name]
-    if isinstance(source, SqlSource):
-        bind = {"period_start": job.first, "period_end": job.last, "provider": job.provider.code}
-        from ips_pipeline.sources import sql  # noqa: PLC0415 - SQLAlchemy takes half a second that only databases need
+    if not isinstance(source, SqlSource):
+        fill = {"period": job.period, "provider": job.provider.code}
+        return files.fetch(name, source, job.mapping.inputs, fill=fill, folder=folder), {}
+    bind = {"period_start": job.first, "period_end": job.last, "provider": job.provider.code}
+    from ips_pipeline.sources import sql  # noqa: PLC0415 - SQLAlchemy takes half a second that only databases need
 
-        return sql.fetch(job.site, name, job.mapping.inputs, bind=bind, folder=folder)
-    return files.fetch(name, source, job.mapping.inputs, fill={"period": job.period, "provider": job.provider.code}, folder=folder)
+    full = dict.fromkeys(job.mapping.inputs, "it was asked for") if job.full else {}
+    while True:
+        plans = increments.plan(job.site, job.provider.code, job.mapping, job.as_of, full)
+        since = {key: item.since for key, item in plans.items()}
+        fetched = sql.fetch(job.site, name, increments.inputs(job.mapping, plans), bind=bind, folder=folder, since=since)
+        try:
+            merged = increments.merge(job.site, job.provider.code, job.mapping, plans, fetched, job.as_of)
+        except increments.MissedError as missed:
+            # All inputs again, so that they are of one moment; an input of which everything was fetched is not missed twice.
+            full[missed.key] = missed.why
+            continue
+        return {key: merged[key].fetched if key in merged else fetched[key] for key in job.mapping.inputs}, merged
 
 
 def _map(job: _Job, fetched: Mapping[str, raw.Fetched], mapped_folder: Path, naming_folder: Path) -> tuple[dict[str, int], dict[str, Any]]:

@@ -25,7 +25,14 @@
         columns:
           OrgIDProvider: {parameter: provider}
 
-Queries of SQL sources may bind :period_start, :period_end (dates) and :provider. ``where`` and ``expression`` are DuckDB SQL over
+Queries of SQL sources may bind :period_start, :period_end (dates) and :provider. Where an input says how it changes, only what has changed is
+fetched from the second time on, see ``sources.increments``::
+
+      contact:
+        query: SELECT * FROM contact WHERE updated_at >= :changed_since
+        incremental: {key: contact_no, changed: updated_at, look_back_days: 35, keys: SELECT contact_no FROM contact}
+
+ ``where`` and ``expression`` are DuckDB SQL over
 the fetched text; they may read the other inputs by name, and ``getvariable('period_start')``, ``'period_end'`` (yyyy-mm-dd),
 ``'provider'`` and ``'submitter'``. They are written by the site, as its settings are; data never become SQL. ``missing`` lists what a
 system writes where nothing was recorded; with it, values that are only blanks count as missing too.
@@ -52,11 +59,12 @@ from ips_pipeline.store.duck import identifier, text_literal
 Parameter = Literal["provider", "submitter", "period_start", "period_end", "as_of"]
 
 #: Parameters that a query of a SQL source may bind.
-BINDABLE = ("period_start", "period_end", "provider")
+BINDABLE = ("period_start", "period_end", "provider", "changed_since")
 
 #: Without a row in these tables every submission is rejected as a file (MHSREJ002 to MHSREJ005).
 REQUIRED_TABLES = ("MHS000", "MHS001", "MHS002", "MHS101")
 
+_BOUND = r"(?<![:\w]):([a-z_]+)"
 _Text = Annotated[str, StringConstraints(min_length=1, strict=True)]
 _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", strict=True)]
 
@@ -67,6 +75,20 @@ class _Model(BaseModel):
 
 #: Files that hold several tables, so an input says which.
 WORKBOOKS, ACCESS = (".xlsx", ".xlsm"), (".accdb", ".mdb")
+
+
+class Incremental(_Model):
+    """How an input changes, so that only what has changed is fetched; see ``sources.increments``.
+
+    ``key`` is the column, or columns, that name a row, ``changed`` the one that says when it was last changed. ``keys`` is a query of the keys
+    that are there, read whole, by which rows that were deleted are noticed.
+    """
+
+    key: Annotated[tuple[_Text, ...], Field(min_length=1), BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+    changed: _Text
+    look_back_days: int = Field(default=35, ge=1, le=3650)
+    full_every_days: int = Field(default=28, ge=1, le=366)
+    keys: _Text | None = None
 
 
 class Input(_Model):
@@ -81,6 +103,22 @@ class Input(_Model):
     encoding: Literal["utf8", "cp1252", "latin-1"] = "utf8"
     #: What stands for a value that is missing, beside the empty one; blanks around it do not matter.
     missing: tuple[Annotated[str, StringConstraints(strict=True)], ...] = ()
+    incremental: Incremental | None = None
+
+    @model_validator(mode="after")
+    def _changes(self) -> Self:
+        bound = set(re.findall(_BOUND, self.query or ""))
+        if self.incremental is None:
+            if "changed_since" in bound:
+                raise ValueError("a query binds :changed_since only where the input says how it changes; add incremental with its key and changed")
+            return self
+        if "changed_since" not in bound:
+            raise ValueError("incremental needs a query that binds :changed_since, such as WHERE updated_at >= :changed_since")
+        if bound & {"period_start", "period_end"}:
+            raise ValueError("an incremental query serves every month: choose the rows of a month under where, by getvariable('period_start')")
+        if set(re.findall(_BOUND, self.incremental.keys or "")) - {"provider"}:
+            raise ValueError("the query keys gives the keys of all rows; it may bind :provider only")
+        return self
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -97,7 +135,7 @@ class Input(_Model):
         if self.query is not None:
             if not re.match(r"\s*(--[^\n]*\n\s*)*(select|with)\b", self.query, re.IGNORECASE):
                 raise ValueError("a query must be one SELECT; sources are only ever read")
-            for name in re.findall(r"(?<![:\w]):([a-z_]+)", self.query):
+            for name in re.findall(_BOUND, self.query):
                 if name not in BINDABLE:
                     raise ValueError(
                         f"a query binds :{name}, which is not known{near(name, BINDABLE)}; it may bind :period_start, :period_end, :provider"
@@ -158,8 +196,9 @@ class LocalMapping(_Model):
     unmapped_codes: Literal["error", "keep"] = "error"
 
     def content(self) -> dict[str, Any]:
-        """Everything that decides the result, and nothing that does not (the place of the file): what the mapping's hash is taken over."""
-        return self.model_dump(mode="json", exclude={"file": True, "codes": {name: {"file"} for name in self.codes}})
+        """Everything that decides the result and nothing else, such as the place of the file or how changes are fetched; for its hash."""
+        inputs, codes = {name: {"incremental"} for name in self.inputs}, {name: {"file"} for name in self.codes}
+        return self.model_dump(mode="json", exclude={"file": True, "codes": codes, "inputs": inputs})
 
 
 @dataclass(frozen=True, slots=True)

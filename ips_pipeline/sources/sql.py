@@ -11,6 +11,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -120,12 +121,14 @@ _LOST = re.compile(
 )
 
 
-def fetch(site: Site, name: str, inputs: Mapping[str, Input], *, bind: Mapping[str, Any], folder: Path) -> dict[str, raw.Fetched]:
+def fetch(
+    site: Site, name: str, inputs: Mapping[str, Input], *, bind: Mapping[str, Any], folder: Path, since: Mapping[str, datetime] | None = None
+) -> dict[str, raw.Fetched]:
     """Fetch every input from the database into ``folder``, all in one read-only transaction.
 
-    ``name`` is the source's name in SITE.toml; ``bind`` holds the values of BINDABLE. Raises RetryableError when
-    the database does not answer or drops out, InputError when it refuses the login or a query, UsageError for a bad URL or a
-    missing driver.
+    ``name`` is the source's name in SITE.toml; ``bind`` holds the values of BINDABLE, ``since`` by input that of :changed_since.
+    Raises RetryableError when the database does not answer or drops out, InputError when it refuses the login or a query,
+    UsageError for a bad URL or a missing driver.
     """
     source = _database(site, name)
     engine = _engine(site, name, source)
@@ -134,7 +137,8 @@ def fetch(site: Site, name: str, inputs: Mapping[str, Input], *, bind: Mapping[s
             fetched = {}
             for key, item in sorted(inputs.items()):
                 with _faults(name, key):
-                    result = connection.execute(_bound(item, bind), execution_options={"stream_results": True, "max_row_buffer": source.batch_rows})
+                    command = _bound(item, {**bind, "changed_since": (since or {}).get(key)})
+                    result = connection.execute(command, execution_options={"stream_results": True, "max_row_buffer": source.batch_rows})
                     fetched[key] = _write(result, f"Source {name}, input {key}", folder / f"{key}.parquet", source.batch_rows)
             return fetched
     finally:
