@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -62,7 +62,8 @@ def allowed(file: Path = HERE / "security.toml") -> Allowed:
 
 def secrets(files: Iterable[Path], made_up: Sequence[str]) -> list[str]:
     """The places, ``file:line kind``, at which detect-secrets sees a secret; never the secret itself. Nothing is sent anywhere."""
-    plugins: dict[str, type[BasePlugin]] = {kind.__name__: kind for kind in get_mapping_from_secret_type_to_class().values()}
+    known: Mapping[str, type[BasePlugin]] = get_mapping_from_secret_type_to_class()
+    plugins = {plugin.__name__: plugin for plugin in known.values()}
     # An address is no secret.
     del plugins["IPPublicDetector"]
     settings = {
