@@ -14,6 +14,7 @@ from ips_pipeline.errors import InputError, IpsError, PublishError, RetryableErr
 
 if TYPE_CHECKING:
     from ips_pipeline.quarantine import Held
+    from ips_pipeline.sources.mapping_check import Check
 
 _config = click.option("--config", type=FILE, required=True, help="The site's SITE.toml.")
 
@@ -263,6 +264,66 @@ def mapping_example(shape: str, out: Path) -> None:
     file = shapes.write_site(worked_sites.root() / "mappings" / shape, out)
     first, last = shapes.periods()[0], shapes.periods()[-1]
     click.echo(f"{file}: one made-up trust, MUM, with months from {first} to {last}; its mapping is {file.parent / 'mapping' / 'mapping.yaml'}")
+
+
+@mapping.command("check")
+@_config
+@click.option("--provider", metavar="ODS", required=True, help="The provider.")
+@click.option("--period", type=Month(), help="The month to look at.  [default: the last whole month]")
+@click.option("--offline", is_flag=True, help="Look at the mapping alone and open no source.")
+@AS_JSON
+def mapping_check(config: Path, provider: str, period: str | None, offline: bool, as_json: bool) -> None:
+    """What a mapping covers, table by table, and what it makes of a month of its source. Nothing lands.
+
+    Mandatory elements that are missing, elements mapped and constant, how many rows are empty, dates that do not parse, local codes without a
+    national one, and columns of the source that nothing uses. Values are never shown, local codes only where most rows have a national one.
+    Ends with another code than 0 only for what would stop the extract.
+    """
+    from dataclasses import asdict
+    from datetime import date, timedelta
+
+    from ips_pipeline import settings
+    from ips_pipeline.sources import mapping_check as checks
+
+    if offline and period is not None:
+        raise UsageError("Give either --offline or --period")
+    last = f"{date.today().replace(day=1) - timedelta(days=1):%Y-%m}"
+    found = checks.check(settings.load(config), provider, None if offline else period or last)
+    if as_json:
+        told = {**asdict(found), "mapping": str(found.mapping), "stops": [str(stop) for stop in found.stops]}
+        click.echo(json.dumps(told, indent=1, ensure_ascii=False))
+    else:
+        _say_check(found)
+    if (refused := checks.refusal(found)) is not None:
+        raise refused
+
+
+def _say_check(found: Check) -> None:
+    """Tables in order: what is missing first, then each element with what is odd about it."""
+    for table in found.tables:
+        rows = "" if table.rows is None else f", {table.rows:,} rows in {found.period}"
+        click.echo(f"{table.table}: {len(table.elements)} of {len(table.elements) + len(table.coverage.missing)} elements mapped{rows}")
+        if table.coverage.missing_mandatory:
+            click.echo(f"  missing and mandatory: {', '.join(table.coverage.missing_mandatory)}")
+        if left := [name for name in table.coverage.missing if name not in table.coverage.missing_mandatory]:
+            click.echo(f"  not mapped: {', '.join(left)}")
+        for item in table.elements:
+            told = [] if item.empty is None or not table.rows else [f"{item.empty / table.rows:.1%} empty" if item.empty else "always there"]
+            told += [f"{item.odd:,} not in the form of the standard"] if item.odd else []
+            told += [", ".join(f"{form} {count:,}" for form, count in item.formats.items())] if item.formats else []
+            if item.unmapped is not None and item.unmapped.codes:
+                shown = ": " + ", ".join(f"{code} ({count})" for code, count in item.unmapped.shown) if item.unmapped.shown else ""
+                told.append(
+                    f"{item.unmapped.codes} local codes without a national one in {item.unmapped.rows:,} of {item.unmapped.total:,} rows{shown}"
+                )
+            click.echo(f"  {item.element:<32} {item.mandation}  {item.origin}{'; ' if told else ''}{'; '.join(told)}")
+    for table_, element, code in found.odd_codes:
+        click.echo(f"The mapping gives {table_}.{element} the code {code}, which the standard does not list")
+    for key, columns in found.unused.items():
+        click.echo(f"Nothing uses of the input {key}: {', '.join(columns)}")
+    click.echo(f"Tables not mapped: {', '.join(found.missing_tables)}")
+    for stop in found.stops:
+        click.echo(f"Would stop the extract: {stop}")
 
 
 @click.command("completion")

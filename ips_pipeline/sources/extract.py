@@ -21,9 +21,6 @@ from ips_pipeline.sources.mapping import LocalMapping
 from ips_pipeline.store import stages
 from ips_pipeline.store.duck import Connection, DuckError, identifier, safe_error, session, text_literal
 
-#: Local codes that a message names; the rest are counted.
-_CODES_SHOWN = 5
-
 
 @dataclass(frozen=True, slots=True)
 class _Job:
@@ -229,37 +226,19 @@ def _check_expressions(connection: Connection, mapping: LocalMapping, table: str
 
 
 def _check_codes(connection: Connection, job: _Job, table: str) -> None:
-    """Refuse local codes that have no national one, unless the mapping lets them pass.
-
-    Codes are shown only where most rows of the column do have a national code: otherwise the column is probably not one of
-    codes, and its values may be a patient's.
-    """
+    """Refuse local codes that have no national one, unless the mapping lets them pass."""
     mapping, mapped = job.mapping, job.mapping.tables[table]
     for element, column in mapped.columns.items():
-        if column.codes is None:
+        if column.codes is None or (mapping.codes[column.codes].unmapped or mapping.unmapped_codes) == "keep":
             continue
-        codes = mapping.codes[column.codes]
-        if (codes.unmapped or mapping.unmapped_codes) == "keep":
+        found = mappings.unmapped_codes(connection, mapping, mapped, column)
+        if not found.codes:
             continue
-        counted = (
-            f"WITH local AS (SELECT {mappings.origin_sql(column)} AS code {mappings.rows_sql(mapped)}),"
-            f" counted AS (SELECT code, count(*) AS rows, {mappings.code_lookup(codes, 'code')} IS NOT NULL AS known"
-            " FROM local WHERE code IS NOT NULL GROUP BY code)"
-        )
-        unmapped, lost, total = connection.execute(
-            f"{counted} SELECT count(*) FILTER (NOT known), sum(rows) FILTER (NOT known), sum(rows) FROM counted"
-        ).fetchall()[0]
-        if not unmapped:
-            continue
-        shown = ""
-        if 2 * lost <= total:
-            most = connection.execute(
-                f"{counted} SELECT code, rows FROM counted WHERE NOT known ORDER BY rows DESC, code LIMIT {_CODES_SHOWN}"
-            ).fetchall()
-            shown = ": " + ", ".join(f"{code} ({rows})" for code, rows in most) + (", …" if unmapped > _CODES_SHOWN else "")
+        shown = ": " + ", ".join(f"{code} ({rows})" for code, rows in found.shown) if found.shown else ""
         raise InputError(
-            f"{_place(mapping, table, element)}, provider {job.provider.code}: {unmapped} local codes have no national code,"
-            f" in {lost} of {total} rows{shown}; add them to codes.{column.codes}, or write unmapped: keep"
+            f"{_place(mapping, table, element)}, provider {job.provider.code}: {found.codes} local codes have no national code,"
+            f" in {found.rows} of {found.total} rows{shown}{', …' if 0 < len(found.shown) < found.codes else ''}; add them to codes.{column.codes},"
+            " or write unmapped: keep"
         )
 
 

@@ -53,7 +53,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from ips_pipeline.errors import UsageError
 from ips_pipeline.mhsds import standard
 from ips_pipeline.settings import near
-from ips_pipeline.store.duck import identifier, text_literal
+from ips_pipeline.store.duck import Connection, identifier, text_literal
 
 #: What ``parameter`` may name: facts of the run. ``as_of`` is when the extract was taken (yyyy-mm-ddThh:mm:ss, UTC).
 Parameter = Literal["provider", "submitter", "period_start", "period_end", "as_of"]
@@ -222,6 +222,24 @@ class Coverage:
     odd_codes: tuple[tuple[str, str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Unmapped:
+    """Local codes of an element that have no national one: how many, in how many of all rows with a code, and the most frequent with their rows.
+
+    They are named only where most rows of the column do have a national code: otherwise the column is probably not one of codes, and its
+    values may be a patient's.
+    """
+
+    codes: int
+    rows: int
+    total: int
+    shown: tuple[tuple[str, int], ...]
+
+
+#: Local codes that are named; the rest are counted.
+_CODES_SHOWN = 5
+
+
 def load(path: Path) -> LocalMapping:
     """Read and check a mapping. Raises UsageError, one line, for anything the standard or the mapping itself does not know."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -340,6 +358,25 @@ def code_lookup(codes: CodeMap, value: str) -> str:
     """The national code of a local one, NULL when there is none."""
     pairs = ", ".join(f"{text_literal(local)}: {text_literal(national)}" for local, national in sorted(codes.values.items()))
     return f"MAP {{{pairs}}}[{value}]"
+
+
+def unmapped_codes(connection: Connection, mapping: LocalMapping, table: TableMap, column: Column) -> Unmapped:
+    """The local codes of a column with codes that have no national one, among the rows of its table. The inputs must exist as relations."""
+    counted = (
+        f"WITH local AS (SELECT {origin_sql(column)} AS code {rows_sql(table)}),"
+        f" counted AS (SELECT code, count(*) AS rows, {code_lookup(mapping.codes[column.codes or ''], 'code')} IS NOT NULL AS known"
+        " FROM local WHERE code IS NOT NULL GROUP BY code)"
+    )
+    codes, rows, total = connection.execute(
+        f"{counted} SELECT count(*) FILTER (NOT known), coalesce(sum(rows) FILTER (NOT known), 0), coalesce(sum(rows), 0) FROM counted"
+    ).fetchall()[0]
+    shown: tuple[tuple[str, int], ...] = ()
+    if codes and 2 * rows <= total:
+        most = connection.execute(
+            f"{counted} SELECT code, rows FROM counted WHERE NOT known ORDER BY rows DESC, code LIMIT {_CODES_SHOWN}"
+        ).fetchall()
+        shown = tuple((str(code), int(count)) for code, count in most)
+    return Unmapped(int(codes), int(rows), int(total), shown)
 
 
 def _is_constant(column: Column) -> bool:
