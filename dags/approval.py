@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 APPROVE, DECLINE = "Approve", "Decline"
 
 #: What a person fills in, to be given as ``params`` of the operator. Which roles there are is known when the task asks.
-FORM = {"role": Param("", type="string"), "comment": Param("", type="string")}
+FORM = {"role": Param("", type="string"), "comment": Param(None, type=["null", "string"])}
 
 
 class SignOff(HITLOperator):
@@ -88,7 +88,7 @@ class SignOff(HITLOperator):
     def _offer_roles(self, site: Site) -> None:
         roles = list(site.signoff.roles)
         self.params["role"] = Param(roles[0], type="string", enum=roles, title="In which role", description="One of those that may sign off.")
-        self.params["comment"] = Param("", type="string", title="Comment", description="Kept in the ledger. No patient's details.")
+        self.params["comment"] = Param(None, type=["null", "string"], title="Comment", description="Kept in the ledger. No patient's details.")
 
     def _record(self, event: dict[str, Any]) -> dict[str, Any]:
         from ips_pipeline import returns
@@ -104,7 +104,7 @@ class SignOff(HITLOperator):
             self.period,
             "approved" if answer == APPROVE else "declined",
             role=str(given.get("role", "")),
-            comment=str(given.get("comment", "")),
+            comment=str(given.get("comment") or ""),
             seen=self.content,
             by=person["id"],
             clock=ips_tasks.now,

@@ -30,6 +30,9 @@ R = TypeVar("R")
 #: One event per accepted provider-month; its extra is {provider, period, accepted, rows}. The roll-up waits for it.
 ACCEPTED = Asset(name="ips_accepted_provider_month")
 
+# It tells of each of its own parts at length, two hundred lines a task.
+logging.getLogger("great_expectations").setLevel(logging.WARNING)
+
 #: The clock of the submission windows, and of the schedules here.
 LONDON = ZoneInfo("Europe/London")
 
@@ -162,6 +165,8 @@ def guarded(body: Callable[P, R]) -> Callable[P, R]:
     def guard(*args: P.args, **kwargs: P.kwargs) -> R:
         from ips_pipeline.errors import IpsError, RetryableError
 
+        # What a task writes is its owner's alone, whatever the worker was started with.
+        umask = os.umask(0o077)
         try:
             return body(*args, **kwargs)
         except RetryableError as error:
@@ -178,6 +183,8 @@ def guarded(body: Callable[P, R]) -> Callable[P, R]:
                 "Its text may hold patient data and is not shown: report this place in the code",
                 IpsError.exit_code,
             )
+        finally:
+            os.umask(umask)
         # The line to look for in a task's log; what Airflow adds below it are places in the code.
         logging.getLogger(__name__).error("%s", failure)
         # Raised outside the handlers, so that no exception with its text is chained to this one.

@@ -12,6 +12,7 @@ service that others use, see docker-compose.yml.
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import json
 import os
@@ -172,6 +173,7 @@ def _environment(site: settings.Site, home: Path, port: int) -> dict[str, str]:
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{HOST}:{port}/execution/",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__FERNET_KEY": _fernet_key(home / "ui-fernet-key"),
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join((f"{USER}:admin", *(f"{person}:user" for person in _approvers(site)))),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "ui-passwords.json"),
@@ -194,6 +196,13 @@ def _passwords(file: Path, users: Sequence[str]) -> dict[str, str]:
     held |= {user: secrets.token_urlsafe(12) for user in users if user not in held}
     file.write_text(json.dumps(held) + "\n", encoding="utf-8")
     return held
+
+
+def _fernet_key(file: Path) -> str:
+    """The key that encrypts the passwords of connections in the metadata: made once, kept in a file that only its owner can read."""
+    if not file.is_file():
+        file.write_text(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode() + "\n", encoding="ascii")
+    return file.read_text(encoding="ascii").strip()
 
 
 def _start(name: str, command: Sequence[str], home: Path, variables: Mapping[str, str], *, module: str = "airflow") -> subprocess.Popen[bytes]:

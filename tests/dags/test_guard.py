@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
@@ -61,6 +63,30 @@ def test_a_task_that_runs_too_long_is_retried_without_what_it_was_doing() -> Non
     with pytest.raises(AirflowTaskTimeout) as caught:
         failing(AirflowTaskTimeout(VALUE))()
     assert VALUE not in "".join(traceback.format_exception(caught.value))
+
+
+def test_what_a_task_writes_is_its_owners_alone(tmp_path: Path) -> None:
+    @guarded
+    def body() -> None:
+        (tmp_path / "restricted" / "landing").mkdir(parents=True)
+        (tmp_path / "restricted" / "rows").touch()
+
+    before = os.umask(0o022)
+    try:
+        body()
+        assert {path.stat().st_mode & 0o077 for path in (tmp_path / "restricted").rglob("*")} == {0}
+        (tmp_path / "after").touch()
+        assert (tmp_path / "after").stat().st_mode & 0o077 == 0o044
+    finally:
+        os.umask(before)
+
+
+def test_the_line_to_act_on_stands_in_the_log_by_itself(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(StageFailed):
+        failing(InputError("Source epr: the database refused the login; check the user"))()
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        "Input error: Source epr: the database refused the login; check the user"
+    ]
 
 
 def test_airflows_own_signals_pass() -> None:

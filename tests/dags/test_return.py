@@ -76,6 +76,7 @@ class Desk:
         monkeypatch.setenv("IPS_SITE", str(folder / "SITE.toml"))
         monkeypatch.setattr(ips_tasks, "now", lambda: self.moment)
         self.moment = NOW
+        self.comment: str | None = "seen"
         self.site = settings.load(folder / "SITE.toml")
         self.bag = bag
         for task in bag.dags["ips_return"].tasks:
@@ -135,7 +136,7 @@ class Desk:
         """Answer as Airflow's API does: by the function behind its route, with what it checks about who answers."""
         with create_session() as session:
             ti = session.scalars(_WAITING).one().task_instance
-            given = UpdateHITLDetailPayload(chosen_options=[choice], params_input={"role": role, "comment": "seen"})
+            given = UpdateHITLDetailPayload(chosen_options=[choice], params_input={"role": role, "comment": self.comment})
             user = SimpleAuthManagerUser(username=person, role="admin")
             update_hitl_detail(ti.dag_id, ti.run_id, ti.task_id, given, user, session, ti.map_index)
 
@@ -186,6 +187,13 @@ def test_a_declined_return_stays_and_the_answer_is_kept(desk: Desk) -> None:
     assert states(ran)["approve"] == states(ran)["hand_over"] == "skipped"
     assert desk.lines()[-1] == ("declined", "hoi")
     assert desk.outbox == []
+
+
+def test_a_comment_may_be_left_out(desk: Desk) -> None:
+    desk.comment = None
+    desk.run(("cg", "Decline", "Caldicott Guardian"))
+    (declined,) = [entry for entry in ledger.entries(desk.site.ledger) if entry.kind == "declined"]
+    assert "comment" not in declined.facts
 
 
 def test_an_approval_of_a_draft_that_changed_meanwhile_fails_and_counts_for_nothing(desk: Desk) -> None:

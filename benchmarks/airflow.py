@@ -1,0 +1,414 @@
+"""What Airflow adds to a month, and what becomes of one when something is killed, full or restarted: on a real scheduler.
+
+    python -m benchmarks.airflow                    one provider-month beside the same stages without Airflow
+    python -m benchmarks.airflow --providers 50     that many providers, one month
+    python -m benchmarks.airflow --faults [NAME …]  the faults of FAULTS; each ends with a comparison with ``ips run``, byte for byte
+
+It makes its own site, metadata (PostgreSQL 15 of the system, as the user postgres when run by root) and, for Celery, a Redis. Everything is made in
+a temporary folder and stopped by process group. Minutes, not part of the tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from dags import ui
+from ips_pipeline import settings
+from ips_pipeline.sources import madeup
+from ips_pipeline.store import ledger, stages
+
+PERIOD = "2026-09"
+#: One that is read from a database, one from files; neither is rejected in PERIOD.
+TWO = ("MU1", "DFC")
+MONTHLY, NATIONAL = "ips_provider_month", "ips_national_rollup"
+POSTGRES = Path("/usr/lib/postgresql/15/bin")
+#: Seconds without a heartbeat after which the scheduler gives a task up; Airflow's default of 300 would make each fault five minutes longer.
+HEARTBEAT_TIMEOUT = 30
+PATIENCE = 1500.0
+WITHOUT_AIRFLOW = """
+import sys
+from pathlib import Path
+from ips_pipeline import flows, settings
+site = settings.load(Path(sys.argv[1]))
+for provider in site.providers:
+    flows.extract(site, provider.code, sys.argv[2])
+    flows.validate(site, provider.code, sys.argv[2])
+if sys.argv[3:]:
+    flows.measure(site, sys.argv[2])
+"""
+
+
+def write_site(folder: Path, providers: Sequence[str] = TWO, copies: int = 0) -> Path:
+    """The made-up site cut down to some providers, or to ``copies`` providers that all send the data of one that exports files."""
+    file = madeup.write_site(folder)
+    blocks = file.read_text(encoding="utf-8").split("\n\n")
+    kept = [block for block in blocks if "[[providers]]" not in block or re.search(f'code = "({"|".join(providers)})"', block)]
+    if copies:
+        kept = [block for block in kept if "[[providers]]" not in block]
+        for number in range(1, copies + 1):
+            code = f"P{number:02d}"
+            shutil.copytree(folder / "trusts" / "DFC" / PERIOD, folder / "trusts" / code / PERIOD)
+            with (folder / "reference" / "organisations.csv").open("a", encoding="utf-8") as known:
+                known.write(f"{code},2013-04-01,\n")
+            kept.append(f'[[providers]]\ncode = "{code}"\nname = "A copy"\nsource = "exports"\nmapping = "mappings/exports.yaml"\n')
+    file.write_text("\n\n".join(kept), encoding="utf-8")
+    return file
+
+
+def without_airflow(site: Path, data: Path, *, release: bool) -> float:
+    """Seconds of the same stages in one process, into a data root of their own."""
+    began = time.monotonic()
+    given = [str(site), PERIOD, *(["release"] if release else [])]
+    subprocess.run([sys.executable, "-c", WITHOUT_AIRFLOW, *given], env={**os.environ, "IPS_DATA": str(data)}, stderr=subprocess.DEVNULL, check=True)
+    return time.monotonic() - began
+
+
+class Servers:
+    """PostgreSQL and Redis of this machine, in a folder."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder, self.port = folder, port
+        self.as_postgres = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        self.redis: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """An empty PostgreSQL cluster with the database ``airflow``, and a Redis on the port above."""
+        self.folder.mkdir(mode=0o755)
+        if self.as_postgres:
+            shutil.chown(self.folder, "postgres")
+        self._postgres("initdb", "-D", str(self.folder / "pg"), "-U", "postgres", "--auth=trust", "-E", "UTF8")
+        self.control("start")
+        self._postgres("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "airflow")
+        self.redis = subprocess.Popen(
+            ["redis-server", "--port", str(self.port + 1), "--bind", "127.0.0.1", "--save", "", "--dir", "/tmp"],  # noqa: S108 - it saves nothing
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def control(self, what: str, *more: str) -> None:
+        """``pg_ctl`` start, stop or restart."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
+        self._postgres("pg_ctl", "-D", str(self.folder / "pg"), "-l", str(self.folder / "log"), "-o", options, "-w", what, *more)
+
+    def stop(self) -> None:
+        """Both, at once."""
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.control("stop", "-m", "immediate")
+        if self.redis:
+            self.redis.kill()
+
+    def _postgres(self, program: str, *arguments: str) -> None:
+        command = [*self.as_postgres, str(POSTGRES / program), *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, cwd="/")
+
+    @property
+    def metadata(self) -> str:
+        return f"postgresql+psycopg2://postgres@127.0.0.1:{self.port}/airflow"
+
+
+class Airflow:
+    """An Airflow of its own for one site, as ``dags.ui`` starts it, on PostgreSQL; with Celery workers where ``celery`` says how many."""
+
+    def __init__(self, site: Path, home: Path, servers: Servers, *, celery: int = 0, schedulers: int = 1) -> None:
+        self.site, self.home, self.port = settings.load(site), home, ui._free_port(8093)
+        home.mkdir(parents=True)
+        self.variables = ui._environment(self.site, home, self.port) | {
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": servers.metadata,
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT),
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+        }
+        if celery:
+            self.variables |= {
+                "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+                "AIRFLOW__CELERY__BROKER_URL": f"redis://127.0.0.1:{servers.port + 1}/0",
+                "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{servers.metadata}",
+                "AIRFLOW__CELERY__WORKER_CONCURRENCY": "2",
+            }
+        self.parts: dict[str, Sequence[str]] = {"api-server": ("api-server", "--workers", "1"), "dag-processor": ("dag-processor",)}
+        self.parts |= {f"scheduler-{number}": ("scheduler", "--skip-serve-logs") for number in range(1, schedulers + 1)}
+        self.parts |= {
+            f"worker-{number}": ("celery", "worker", "--skip-serve-logs", "--celery-hostname", f"worker{number}@%h")
+            for number in range(1, celery + 1)
+        }
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.api: ui.Api
+
+    def __enter__(self) -> Airflow:
+        passwords = ui._passwords(Path(self.variables["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]), [ui.USER])
+        try:
+            ui._finish("db", ui._start("db", ("db", "migrate"), self.home, self.variables), self.home)
+            ui._finish("dags", ui._start("dags", ("dags", "reserialize"), self.home, self.variables), self.home)
+            ui._finish("pools", ui._start("pools", ("--site", str(self.site.file)), self.home, self.variables, module="dags.pools"), self.home)
+            for part in self.parts:
+                self.start(part)
+                if part == "api-server":
+                    ui._until(self.running, self.home, self.port, [])
+            ui._until(self.running, self.home, self.port, ["scheduler", "dag_processor"])
+            self.api = ui.Api(self.port, ui.USER, passwords[ui.USER])
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        ui._stop(list(self.running.values()))
+
+    def start(self, part: str) -> None:
+        """Start a part, or start it again."""
+        self.running[part] = ui._start(part, self.parts[part], self.home, self.variables)
+
+    def kill(self, part: str) -> None:
+        """kill -9 of a part and all it started."""
+        os.killpg(self.running[part].pid, signal.SIGKILL)
+        self.running[part].wait()
+
+    def ask(self, path: str) -> Any:
+        """What the API answers; asked again while its database is away."""
+        for _ in range(120):
+            with contextlib.suppress(urllib.error.URLError, OSError, ValueError):
+                return self.api.call("GET", f"/api/v2/dags/{path}")
+            time.sleep(1)
+        raise SystemExit("The API server does not answer any more")
+
+    def tasks(self, run: str) -> list[dict[str, Any]]:
+        """The task instances of a run of the monthly DAG."""
+        found: list[dict[str, Any]] = self.ask(f"{MONTHLY}/dagRuns/{run}/taskInstances?limit=500")["task_instances"]
+        return found
+
+    def trigger(self, run: str) -> None:
+        """Start a run of the monthly DAG for PERIOD."""
+        self.api.trigger(MONTHLY, run, {"period": PERIOD})
+
+    def until(self, run: str, task: str, state: str = "running") -> None:
+        """Wait until an instance of a task is in a state."""
+        self._wait(lambda: any(ti["task_id"].endswith(task) and ti["state"] == state for ti in self.tasks(run)), f"no {task} is {state}")
+
+    def finish(self, run: str) -> str:
+        """Wait until the run and all roll-ups that it started are done; the state of the run."""
+        self._wait(lambda: self.ask(f"{MONTHLY}/dagRuns/{run}")["state"] in ("success", "failed"), f"{run} does not end")
+        self._wait(lambda: all(one["state"] in ("success", "failed") for one in self.ask(f"{NATIONAL}/dagRuns")["dag_runs"]), "no roll-up ends")
+        return str(self.ask(f"{MONTHLY}/dagRuns/{run}")["state"])
+
+    def _wait(self, done: Callable[[], bool], otherwise: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not done():
+            if time.monotonic() > deadline:
+                raise SystemExit(f"After {PATIENCE:,.0f} s {otherwise}; see {self.home}")
+            time.sleep(0.5)
+
+
+def compare(site: Path, data: Path, expected: Path) -> list[str]:
+    """What differs between the accepted months and the release in force under two data roots; and what is wrong with the first one's ledger."""
+    wrong = []
+    for shelf in [*sorted(path.parent.relative_to(expected) for path in expected.glob("restricted/accepted/*/*/CURRENT")), Path("releases") / PERIOD]:
+        one, other = stages.current(data / shelf), stages.current(expected / shelf)
+        if one is None or other is None or one.identity != other.identity or stages.tree_hash(one.path) != stages.tree_hash(other.path):
+            wrong.append(f"{shelf} differs")
+    folder = data / "restricted" / "ledger"
+    wrong += ledger.verify(folder)
+    lines = Counter((entry.kind, entry.provider, entry.period, json.dumps(entry.facts, sort_keys=True)) for entry in ledger.entries(folder))
+    wrong += [f"{kind} {provider} is in the ledger {count} times" for (kind, provider, _, _), count in lines.items() if count > 1]
+    left = [path for path in (data / "restricted" / "tmp").rglob("*") if path.is_file()]
+    return wrong + ([f"{len(left)} temporary files are left"] if left else [])
+
+
+def _task_process(airflow: Airflow) -> int:
+    """The process of a running task: the innermost one that Airflow has named after it."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid,pgid,args"], check=True, capture_output=True, text=True).stdout.splitlines()
+    groups = {process.pid for process in airflow.running.values()}
+    found = [line.split(None, 3) for line in listed[1:]]
+    named = [
+        (int(pid), int(parent)) for pid, parent, group, name in found if int(group) in groups and re.search("airflow worker -- [0-9a-f-]{36}", name)
+    ]
+    innermost = [pid for pid, _ in named if pid not in {parent for _, parent in named}]
+    if not innermost:
+        raise SystemExit("No task is running")
+    return innermost[0]
+
+
+def worker_killed(airflow: Airflow, _: Servers) -> str:
+    """kill -9 of the process of a task that validates."""
+    airflow.until("fault", "validate")
+    time.sleep(3)
+    os.kill(_task_process(airflow), signal.SIGKILL)
+    return "the process of a validate was killed"
+
+
+def metadata_restarted(airflow: Airflow, servers: Servers) -> str:
+    """The metadata database goes away at once and comes back after ten seconds."""
+    airflow.until("fault", "validate")
+    servers.control("stop", "-m", "immediate")
+    time.sleep(10)
+    servers.control("start")
+    return _came_back(airflow)
+
+
+def scheduler_restarted(airflow: Airflow, _: Servers) -> str:
+    """kill -9 of the scheduler and its tasks; it is started again ten seconds later."""
+    airflow.until("fault", "validate")
+    airflow.kill("scheduler-1")
+    time.sleep(10)
+    airflow.start("scheduler-1")
+    return "killed with its tasks, started again"
+
+
+def two_schedulers(airflow: Airflow, _: Servers) -> str:
+    """Two schedulers on one database, one of them killed in the middle."""
+    airflow.until("fault", "validate")
+    airflow.kill("scheduler-2")
+    return "one of two was killed with its tasks, the other went on"
+
+
+def celery_worker_killed(airflow: Airflow, _: Servers) -> str:
+    """Two Celery workers by Redis; one is killed with its tasks and stays away."""
+    airflow.until("fault", "validate")
+    time.sleep(3)
+    airflow.kill("worker-1")
+    return "one of two workers was killed and stayed away"
+
+
+def full_disk(airflow: Airflow, _: Servers) -> str:
+    """The data root is a small file system that is full until it is given more, while the task waits to be tried again."""
+    airflow.until("fault", "", "up_for_retry")
+    said = sorted({_last_error(path) for path in airflow.home.rglob("attempt=1.log")} - {""})
+    subprocess.run(["mount", "-o", "remount,size=2g", str(airflow.site.data)], check=True)
+    return f"told: {'; '.join(said)}"
+
+
+def _last_error(log: Path) -> str:
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("{")]
+    return next((str(line["event"]) for line in lines if line.get("level") == "error"), "")
+
+
+def _came_back(airflow: Airflow) -> str:
+    """Start again what ended by itself, as a service manager would, and say which."""
+    time.sleep(15)
+    ended = [part for part, process in airflow.running.items() if process.poll() is not None]
+    for part in ended:
+        airflow.start(part)
+    return f"ended by themselves and started again: {', '.join(ended) or 'none'}"
+
+
+#: Name, what is done, and how Airflow is set up for it.
+FAULTS: Mapping[str, tuple[Callable[[Airflow, Servers], str], Mapping[str, int]]] = {
+    "worker-killed": (worker_killed, {}),
+    "metadata-restarted": (metadata_restarted, {}),
+    "scheduler-restarted": (scheduler_restarted, {}),
+    "two-schedulers": (two_schedulers, {"schedulers": 2}),
+    "celery-worker-killed": (celery_worker_killed, {"celery": 2}),
+    "full-disk": (full_disk, {}),
+}
+
+
+@contextlib.contextmanager
+def _data_root(data: Path, megabytes: int) -> Iterator[None]:
+    """A data root on a file system of its own of that size; an ordinary folder for 0."""
+    data.mkdir(mode=0o700)
+    if megabytes:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", str(data)], check=True)
+    try:
+        yield
+    finally:
+        if megabytes:
+            subprocess.run(["umount", "--lazy", str(data)], check=False)
+
+
+def try_fault(name: str, site: Path, expected: Path, root: Path, port: int) -> dict[str, Any]:
+    """One fault on an Airflow of its own: what was done, what was tried again, how it ended, and what differs from a run without Airflow."""
+    act, setup = FAULTS[name]
+    servers, data = Servers(root / f"{name}-servers", port), root / f"{name}-data"
+    with _data_root(data, 1 if name == "full-disk" else 0):
+        os.environ["IPS_DATA"] = str(data)
+        try:
+            servers.start()
+            with Airflow(site, root / name, servers, **setup) as airflow:
+                began = time.monotonic()
+                airflow.trigger("fault")
+                done = act(airflow, servers)
+                state = airflow.finish("fault")
+                tasks = airflow.tasks("fault")
+                again = [
+                    f"{ti['task_id'].rpartition('.')[2]} {ti.get('rendered_map_index') or ''} ×{ti['try_number']}"
+                    for ti in tasks
+                    if ti["try_number"] > 1
+                ]
+                return {
+                    "fault": name,
+                    "done": done,
+                    "run": state,
+                    "seconds": round(time.monotonic() - began),
+                    "tried again": again,
+                    "wrong": compare(site, data, expected),
+                }
+        finally:
+            del os.environ["IPS_DATA"]
+            servers.stop()
+
+
+def overhead(site: Path, root: Path, port: int) -> dict[str, Any]:
+    """Seconds of one month of every provider of the site with Airflow (from the trigger to the end of the run) and without."""
+    servers = Servers(root / "servers", port)
+    alone = without_airflow(site, root / "alone", release=False)
+    os.environ["IPS_DATA"] = str(root / "data")
+    try:
+        servers.start()
+        began = time.monotonic()
+        with Airflow(site, root / "airflow", servers) as airflow:
+            ready = time.monotonic() - began
+            airflow.trigger("month")
+            began = time.monotonic()
+            airflow._wait(lambda: airflow.ask(f"{MONTHLY}/dagRuns/month")["state"] in ("success", "failed"), "the month does not end")
+            took = time.monotonic() - began
+            return {
+                "providers": len(airflow.site.providers),
+                "state": airflow.ask(f"{MONTHLY}/dagRuns/month")["state"],
+                "ready_s": round(ready, 1),
+                "without_airflow_s": round(alone, 1),
+                "with_airflow_s": round(took, 1),
+                "load": os.getloadavg()[0],
+            }
+    finally:
+        del os.environ["IPS_DATA"]
+        servers.stop()
+
+
+def main() -> None:
+    """Parse, run, print a line of JSON for each."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.airflow", description="What Airflow adds to a month, and what becomes of faults")
+    parser.add_argument("--providers", type=int, default=1, help="providers of the month (default 1)")
+    parser.add_argument("--faults", nargs="*", choices=[*FAULTS], help="try these faults instead (default all of them)")
+    parser.add_argument("--port", type=int, default=5541, help="PostgreSQL's port; Redis takes the next (default 5541)")
+    parser.add_argument("--keep", type=Path, help="work in this folder and leave it, for a look at the logs")
+    given = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        root = given.keep.resolve() if given.keep else Path(stack.enter_context(TemporaryDirectory()))
+        # PostgreSQL runs as another user, who has to reach its own folder below.
+        root.mkdir(exist_ok=True)
+        root.chmod(0o711)
+        if given.faults is None:
+            print(json.dumps(overhead(write_site(root / "site", copies=given.providers), root, given.port)))
+            return
+        site, expected = write_site(root / "site"), root / "expected"
+        without_airflow(site, expected, release=True)
+        for number, name in enumerate(given.faults or FAULTS):
+            print(json.dumps(try_fault(name, site, expected, root, given.port + 2 * number), ensure_ascii=False), flush=True)
+
+
+if __name__ == "__main__":
+    main()
