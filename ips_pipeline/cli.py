@@ -129,9 +129,14 @@ def run(
     if replay != (why is not None) or (by is not None and not replay):
         raise UsageError("A replay needs both --replay and --why TEXT; --by goes with them")
     site = settings.load(config)
+    from ips_pipeline import late
+    from ips_pipeline.store import ledger
+
     screen = Screen(sys.stdout)
     summary = flows.run(site, period, provider or None, since=since, full=full, why=why, by=by, progress=screen.now)
     _say_outcomes(screen, summary)
+    for marked in late.marks(site):
+        screen.say(f"{marked.provider}  {marked.words(site, ledger.utc_now())}")
     _say_release(screen, site, period)
     if summary.rejected:
         raise SubmissionRejected(summary.rejected[0]["message"])
@@ -641,6 +646,8 @@ def _answer(arguments: Sequence[str] | None) -> int:  # noqa: PLR0911 - one retu
 
 def _say_outcomes(screen: Screen, summary: Summary) -> None:
     """One line per provider over all its months, and one per submission that was rejected as a file."""
+    from ips_pipeline.sources import changes
+
     for provider in dict.fromkeys(outcome["provider"] for outcome in summary.outcomes):
         own = [outcome for outcome in summary.outcomes if outcome["provider"] == provider]
         submitted, refused = (sum(outcome[key] for outcome in own) for key in ("rows_submitted", "rows_rejected"))
@@ -654,6 +661,13 @@ def _say_outcomes(screen: Screen, summary: Summary) -> None:
         found = [landed["drift"] for landed in summary.drift if landed["provider"] == code]
         told = ", ".join(f"{change} {count}" for change, count in sorted(sum(map(Counter, found), Counter[str]()).items()))
         screen.say(f"{code}  the source has changed in {len(found)} month{'s' if len(found) > 1 else ''} and was taken: {told}; see: ips drift list")
+    for landed in summary.different:
+        if landed["different"]:
+            merged = f"; {landed['people_merged']:,} people were merged with others" if landed["people_merged"] else ""
+            told = changes.words(changes.counts({"tables": landed["different"]}))
+            screen.say(f"{landed['provider']}  {landed['period']}  since the landing before: {told}{merged}")
+        for month, why in landed["late_unread"].items():
+            screen.say(f"{landed['provider']}  {month}  was handed over and cannot be looked at for late records: {why}")
     for refusal in (*summary.rejected, *summary.stopped):
         screen.say(refusal["message"])
 

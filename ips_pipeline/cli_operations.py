@@ -26,7 +26,7 @@ def _month(command: Callable[..., None]) -> Callable[..., None]:
 
 
 #: As ``retention.ZONES``, which is not loaded for --help; a test compares them.
-ZONES = ("landing", "findings", "accepted", "ips_records", "evidence", "package", "feedback", "quarantine", "drift", "tmp", "lineage")
+ZONES = ("landing", "findings", "accepted", "ips_records", "evidence", "package", "feedback", "quarantine", "drift", "changes", "tmp", "lineage")
 
 
 @click.command("doctor")
@@ -57,7 +57,13 @@ def doctor(config: Path, as_json: bool) -> None:
 
 @click.command("purge")
 @_config
-@click.option("--zone", multiple=True, type=click.Choice(ZONES), help="What to purge (may be repeated).  [default: every zone under [retention]]")
+@click.option(
+    "--zone",
+    multiple=True,
+    type=click.Choice(ZONES),
+    metavar="ZONE",
+    help=f"What to purge (may be repeated): {', '.join(ZONES)}.  [default: every zone under [retention]]",
+)
 @click.option(
     "--older-than", "days", type=click.IntRange(min=0), metavar="DAYS", help="Only what was made before that.  [default: as [retention] says]"
 )

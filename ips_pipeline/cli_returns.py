@@ -15,6 +15,7 @@ import click
 from ips_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
+    from ips_pipeline.late import Late
     from ips_pipeline.settings import Site
     from ips_pipeline.store.ledger import Entry
     from ips_pipeline.submission.signoff import Standing
@@ -69,23 +70,35 @@ def calendar(config: Path, first: str | None, last: str | None, day: str | None,
     """What is due, open, closing or late, per month and provider, and how far each return has come.
 
     National dates are shown where they are known; enter those of your years in a file named by calendar in SITE.toml (columns opens,
-    closes, state, source). A month without a known window says so: dates are never guessed.
+    closes, state, source). A month without a known window says so: dates are never guessed. Last come all months that are different at source since
+    they were handed over.
     """
-    from ips_pipeline import flows, returns
+    from ips_pipeline import flows, late, returns
     from ips_pipeline.submission.calendar import standard_month
 
     site, moment = _load(config), returns.london(day)
     last = last or standard_month(moment.date(), -1)
     first = first or standard_month(date.fromisoformat(f"{last}-01"), -2)
     found = returns.due(site, flows.months_between(first, last), moment)
+    marked = {(item.provider, item.period): item for item in late.marks(site)}
     if as_json:
-        click.echo(json.dumps([_due(item) for item in found], indent=1))
+        told = [
+            {**_due(item), "late": _late(mark) if (mark := marked.get((item.provider, item.window.period))) is not None else None} for item in found
+        ]
+        click.echo(json.dumps(told, indent=1))
         return
     for item in found:
         window = item.window.window
         left = "" if item.window.days_left is None else f", {item.window.days_left} days left"
         dates = f"  {window.opens} to {window.closes}{' (provisional)' if window.provisional else ''}{left}" if window else ""
         click.echo(f"{item.window.period}  {item.provider:<6} {item.window.state.value:<16} {item.progress:<22}{dates}")
+    for mark in marked.values():
+        click.echo(f"{mark.provider}  {mark.words(site, moment)}; to send it again: ips run --replay --why TEXT")
+
+
+def _late(mark: Late) -> dict[str, Any]:
+    tables = {name: {"added": item.added, "changed": item.changed, "withdrawn": item.withdrawn} for name, item in mark.tables.items()}
+    return {"landing": mark.landing, "at": mark.at, "tables": tables}
 
 
 def _due(item: Any) -> dict[str, Any]:
@@ -293,10 +306,12 @@ def reconcile(config: Path, provider: str, period: str, out: Path, as_json: bool
 @AS_JSON
 def history(config: Path, period: str, provider: str | None, as_json: bool) -> None:
     """The versions of a month that are kept: which is in force, what each was made of, and what the ledger says of it."""
-    from ips_pipeline import returns
+    from ips_pipeline import late, returns
+    from ips_pipeline.store import ledger
 
     site = _load(config)
     versions = returns.history(site, provider, period) if provider else returns.releases(site, period)
+    mark = late.mark(site, provider, period) if provider else None
     if as_json:
         items = [
             {
@@ -308,6 +323,8 @@ def history(config: Path, period: str, provider: str | None, as_json: bool) -> N
             }
             for item in versions
         ]
+        if mark is not None:
+            items.append({"stage": "late", "identity": mark.landing, "in_force": False, "inputs": _late(mark), "ledger": []})
         click.echo(json.dumps(items, indent=1, default=str))
         return
     for item in versions:
@@ -315,6 +332,8 @@ def history(config: Path, period: str, provider: str | None, as_json: bool) -> N
         click.echo(f"{item.stage:<9} {item.identity}  {'in force' if item.in_force else '        '}  {said}")
         for name, identity in item.inputs.get("accepted", {}).items() if item.stage == "release" else ():
             click.echo(f"            used {name} {identity}")
+    if mark is not None:
+        click.echo(f"late      {mark.landing}            {mark.words(site, ledger.utc_now())}")
 
 
 def _said(entry: Entry) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ips_pipeline import measures, publish, quality, reports, returns, settings
+from ips_pipeline import late, measures, publish, quality, reports, returns, settings
 from ips_pipeline.errors import InputError, PublishError, RetryableError, SubmissionRejected, UsageError
 from ips_pipeline.measures import computation, difference, registry
 from ips_pipeline.measures import explain as tracing
@@ -33,7 +33,7 @@ from ips_pipeline.reports.data_docs import write_data_docs
 from ips_pipeline.reports.release import released_values, write_release_site
 from ips_pipeline.reports.validation import Checked, write_validation_reports
 from ips_pipeline.settings import Site, check_period
-from ips_pipeline.sources import drift, madeup
+from ips_pipeline.sources import changes, drift, madeup
 from ips_pipeline.sources import records as record_sources
 from ips_pipeline.sources.extract import extract as extract_month
 from ips_pipeline.store import ledger, stages, steps
@@ -52,6 +52,8 @@ class Summary:
     #: Months that were not taken because their source has changed, and what has changed of those that were.
     stopped: list[dict[str, str]] = field(default_factory=list)
     drift: list[dict[str, Any]] = field(default_factory=list)
+    #: Months that hold other records than their landing before.
+    different: list[dict[str, Any]] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     release: dict[str, Any] = field(default_factory=dict)
 
@@ -62,8 +64,9 @@ def extract(site: Site, provider: str, period: str, *, why: str | None = None, b
     ``why`` makes it a replay, which the ledger keeps with who asked for it (``by``); a month that was approved, handed over or can no longer
     be submitted is not run again without one. ``full`` fetches everything, also of inputs of which only changes are fetched otherwise.
 
-    Returns provider, period, landing (identity), rows, changed and drift (findings about its source by change). Raises UsageError, InputError
-    or RetryableError; Drifted, an InputError, when the site does not take what has changed.
+    Returns provider, period, landing (identity), rows, changed, drift (findings about its source by change), different (records by table since
+    the landing before), people_merged, and late_unread (months handed over that could not be looked at for late records, and why). Raises
+    UsageError, InputError or RetryableError; Drifted, an InputError, when the site does not take what has changed.
     """
     returns.check_replay(site, provider, period, why)
     was = _in_force(site.landing(provider, period))
@@ -83,6 +86,9 @@ def extract(site: Site, provider: str, period: str, *, why: str | None = None, b
     if why is not None:
         returns.record_replay(site, landed, was, why, provider, period, by=by)
     examined = stages.current(site.drift_shelf(provider, period))
+    before = stages.opened(site.landing(provider, period), was) if was and was != landed.identity else None
+    different = changes.keep(site, provider, period, before, landed).manifest["facts"] if before else {"tables": {}, "people": 0}
+    unread = late.look(site, provider, period)
     return {
         "provider": provider,
         "period": period,
@@ -90,6 +96,9 @@ def extract(site: Site, provider: str, period: str, *, why: str | None = None, b
         "rows": landed.manifest["facts"]["rows"],
         "changed": landed.changed,
         "drift": examined.manifest["facts"]["changes"] if examined else {},
+        "different": different["tables"],
+        "people_merged": different["people"],
+        "late_unread": unread,
     }
 
 
@@ -502,6 +511,7 @@ def run(
                     continue
                 wanted.append((provider, month))
                 summary.drift += [landed] if landed["drift"] else []
+                summary.different += [landed] if landed["different"] or landed["late_unread"] else []
         progress(f"{', '.join(group)}  validating {months[0]} to {period}" if len(months) > 1 else f"{', '.join(group)}  validating {period}")
         for (provider, month), judged in zip(wanted, _judge(site, wanted) if wanted else (), strict=True):
             if message := _refusal(site, provider, month, judged):

@@ -35,6 +35,7 @@ _SHELVES: Mapping[str, tuple[str, int]] = {
     "feedback": ("feedback", 3),
     "quarantine": ("quarantine", 2),
     "drift": ("drift", 2),
+    "changes": ("changes", 2),
 }
 #: An export of rejected rows is a copy for somebody to work with: it can be made again, so none of them has to stay.
 _COPIES = "quarantine"

@@ -189,6 +189,7 @@ class Retention(_Settings):
     feedback: Keep | None = None
     quarantine: Keep | None = None
     drift: Keep | None = None
+    changes: Keep | None = None
     tmp: Keep | None = None
     lineage: Keep | None = None
 
@@ -244,6 +245,8 @@ class Site(_Settings):
     publish: Publish = Publish()
     retention: Retention = Retention()
     drift: Drift = Drift()
+    #: Months before the one extracted that are looked at for late records, where they were handed over.
+    late_months: int = Field(default=3, ge=0, le=12)
     _connections: Connections | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
@@ -346,6 +349,10 @@ class Site(_Settings):
     def drift_shelf(self, provider: str, period: str) -> Path:
         """Shelf of what a landing looked like beside the ones before it: a profile, and what has changed."""
         return self._shelf(self.restricted / "drift", period, provider)
+
+    def changes(self, provider: str, period: str) -> Path:
+        """Shelf of comparisons between landings of a provider and month: ids of records."""
+        return self._shelf(self.restricted / "changes", period, provider)
 
     def snapshot(self, provider: str, name: str) -> Path:
         """Shelf of what an input of a provider's mapping held at an extract, where only changes are fetched; of all months."""

@@ -59,15 +59,23 @@ def extract(site: Site, provider: str, period: str, *, full: bool = False) -> st
     Raises UsageError for settings or a mapping that cannot be followed, InputError when a source or a code in it cannot be
     read, Drifted when the site does not take what has changed, RetryableError when the source does not answer.
     """
-    job = _job(site, provider, period, full)
+    return _extract(_job(site, provider, period, full), aside=False)
+
+
+def extract_aside(site: Site, provider: str, period: str) -> stages.Stage:
+    """Map a month again as its source is now, and keep it beside the landing in force, which stays so; raises as ``extract``."""
+    return _extract(_job(site, provider, period, full=False), aside=True)
+
+
+def _extract(job: _Job, *, aside: bool) -> stages.Stage:
     try:
-        for zone in (site.restricted, site.temporary):
+        for zone in (job.site.restricted, job.site.temporary):
             zone.mkdir(parents=True, exist_ok=True, mode=0o700)
             zone.chmod(0o700)
-        with TemporaryDirectory(prefix="extract-", dir=site.temporary) as work:
-            return _land(job, Path(work))
+        with TemporaryDirectory(prefix="extract-", dir=job.site.temporary) as work:
+            return _land(job, Path(work), aside=aside)
     except OSError as error:
-        raise stages.storage_error(error, site.restricted) from None
+        raise stages.storage_error(error, job.site.restricted) from None
 
 
 def _job(site: Site, provider: str, period: str, full: bool) -> _Job:
@@ -86,8 +94,8 @@ def _job(site: Site, provider: str, period: str, full: bool) -> _Job:
     return _Job(site, about, mapping, period, last.replace(day=1), last, datetime.now(UTC).replace(microsecond=0, tzinfo=None), full)
 
 
-def _land(job: _Job, work: Path) -> stages.Stage:
-    """Fetch and map inside ``work``, then put the tables on the landing shelf."""
+def _land(job: _Job, work: Path, *, aside: bool) -> stages.Stage:
+    """Fetch and map inside ``work``, then put the tables on the landing shelf; ``aside`` leaves what is in force so."""
     fetched_folder, mapped_folder, naming_folder = (work / part for part in ("fetched", "mapped", "naming"))
     for folder in (fetched_folder, mapped_folder, naming_folder):
         folder.mkdir(mode=0o700)
@@ -116,6 +124,8 @@ def _land(job: _Job, work: Path) -> stages.Stage:
 
     identity = stages.identity_of({**inputs, "content": hashes})
     where = job.provider.code, job.period
+    if aside:
+        return stages.write(job.site.landing(*where), build, staging=job.site.staging, identity=identity, inputs=inputs, in_force=False)
     examined = drift.examine(job.site, *where, job.mapping, profile)
     if examined.lost or examined.mode == "freeze":
         raise drift.refused(examined, drift.keep(job.site, *where, examined, identity, in_force=False), *where, None)

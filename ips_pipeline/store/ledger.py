@@ -26,10 +26,10 @@ from ips_pipeline.store.stages import storage_error
 #: What is recorded: a month landed from its sources, judged, put in force; measures put in force as a release, and copied to its readers;
 #: a replay (why); the package built, the return approved or not, handed over; feedback that came back;
 #: a release rolled back; data purged; a torn line mended. Of a source that has changed: a month stopped, its landing set aside, or what was
-#: stopped taken by a person after all.
+#: stopped taken by a person after all. Late: what is different at source since a month was handed over.
 Kind = Literal[
     "landed", "stopped", "set aside", "taken", "rejected", "accepted", "published", "copied", "replayed", "packaged", "approved", "declined",
-    "withdrawn", "submitted", "feedback", "rolled back", "purged", "mended",
+    "withdrawn", "submitted", "late", "feedback", "rolled back", "purged", "mended",
 ]  # fmt: skip
 KINDS: tuple[str, ...] = get_args(Kind)
 

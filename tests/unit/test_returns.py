@@ -199,7 +199,7 @@ def test_a_month_whose_last_window_has_closed_is_settled_once_it_was_accepted(si
 def test_a_replay_is_kept_with_who_and_why_and_shown_in_the_history(site: settings.Site, monkeypatch: pytest.MonkeyPatch) -> None:
     send(site)
 
-    def landing_anew(site: settings.Site, provider: str, period: str) -> stages.Stage:
+    def landing_anew(site: settings.Site, provider: str, period: str, *, full: bool) -> stages.Stage:
         accept(site, "with late rows")
         landed = stages.current(site.landing(provider, period))
         assert landed is not None
