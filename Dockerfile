@@ -1,6 +1,9 @@
 # The pipeline and its Airflow in one image; docker-compose.yml starts every service from it.
 FROM python:3.12-slim-bookworm
 
+# What Microsoft's driver of SQL Server needs besides its wheel.
+RUN apt-get update && apt-get install --yes --no-install-recommends libltdl7 libgssapi-krb5-2 && rm -rf /var/lib/apt/lists/*
+
 # The owner of the secret files on the host must be able to read them here: build with that user's number.
 ARG IPS_UID=1000
 RUN useradd --uid "${IPS_UID}" --home-dir /opt/airflow --create-home --shell /usr/sbin/nologin ips \

@@ -61,6 +61,8 @@ def demo(out: Path, airflow: bool, year: bool) -> None:
         return
     from ips_pipeline import flows
 
+    if airflow:
+        _beside_the_dags()
     screen = Screen(sys.stdout)
     screen.now("Making up trusts and their systems")
     site, months = flows.make_up_site(out.resolve())
@@ -701,11 +703,17 @@ def _complain(message: str) -> None:
     print("ips: " + " ".join(message.split()), file=sys.stderr)
 
 
-def _by_airflow(site: Path, month: str) -> None:
-    """Run the DAGs for a month in a process of their own: Airflow is imported only by the code in dags/."""
+def _beside_the_dags() -> Path:
+    """The checkout; UsageError where the package is installed without one, as from a wheel."""
     home = Path(__file__).resolve().parents[1]
     if not (home / "dags" / "local.py").is_file():
-        raise UsageError("The DAGs are not installed beside the package; run from a checkout of the project")
+        raise UsageError("The DAGs are not installed beside the package; leave --airflow out, or run from a checkout of the project")
+    return home
+
+
+def _by_airflow(site: Path, month: str) -> None:
+    """Run the DAGs for a month in a process of their own: Airflow is imported only by the code in dags/."""
+    home = _beside_the_dags()
     command = [sys.executable, "-m", "dags.local", "--site", str(site), "--from", month, "--to", month]
     finished = subprocess.run(command, cwd=home, check=False)
     if finished.returncode:

@@ -120,6 +120,7 @@ def examine(
     seen.look("local checks", lambda: _count(len(local_checks.read(site.local_checks)), "check"))
     for zone in (site.restricted, site.data / "releases"):
         seen.look(f"permissions {zone.name}", partial(_owner_only, zone))
+    seen.look("permissions settings", lambda: _closed_to_writers(site))
     seen.look("permissions secrets", lambda: _secrets(site))
     seen.look("disk", lambda: _disk(site))
     seen.look("clock", lambda: _clock(site, clock()))
@@ -201,6 +202,16 @@ def _owner_only(zone: Path) -> str:
     if foreign:
         raise UsageError(f"{_count(len(foreign), *many)} of another account, the first {foreign[0]}; run as that one, or give them to this one")
     return f"{zone}: {_count(count, *many)}, for the owner only"
+
+
+def _closed_to_writers(site: Site) -> str:
+    """Whoever may write the settings or a mapping decides what is read and where it goes; who may write the data root may swap what lies in it."""
+    places = [site.file, *sorted({provider.mapping for provider in site.providers}), site.secrets, site.data]
+    places += [site.local_checks] if site.local_checks else []
+    held = [place for place in places if place.exists()]
+    if loose := [place for place in held if place.stat().st_mode & stat.S_IWOTH]:
+        raise UsageError(f"{loose[0]} may be written by every account on this machine; close it: chmod o-w {loose[0]}")
+    return f"{_count(len(held), 'place')}, none of which every account may write"
 
 
 def _tree(zone: Path) -> Iterator[Path]:

@@ -144,3 +144,14 @@ def test_help_needs_no_heavy_import() -> None:
     program = "import sys; from ips_pipeline import cli; assert not {'duckdb', 'pandas', 'great_expectations', 'pyarrow'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
     assert ips("--help").returncode == 0
+
+
+def test_without_the_dags_beside_the_package_the_demo_by_airflow_ends_before_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when it is installed from a wheel."""
+    from ips_pipeline import cli
+    from ips_pipeline.errors import UsageError
+
+    monkeypatch.setattr(cli, "__file__", str(tmp_path / "ips_pipeline" / "cli.py"))
+    with pytest.raises(UsageError, match="leave --airflow out"):
+        cli.demo.main(["--airflow", "--out", str(tmp_path / "out")], standalone_mode=False)
+    assert not (tmp_path / "out").exists()

@@ -55,6 +55,36 @@ def test_patients_data_and_the_trusts_password_are_where_tasks_run_and_nowhere_e
     assert holders == {"trust", "made-up-site", "scheduler"}
 
 
+def test_pools_are_made_where_the_site_is_seen_and_before_anything_is_scheduled(compose: dict[str, Any]) -> None:
+    """What prepares the metadata sees neither the site nor its secrets."""
+    shell, option, command = compose["services"]["scheduler"]["command"]
+    assert (shell, option) == ("sh", "-c")
+    assert command == "python -m dags.pools --site /opt/site/SITE.toml && exec airflow scheduler --skip-serve-logs"
+    assert [name for name in AIRFLOW if any("/opt/site" in volume for volume in compose["services"][name].get("volumes", ()))] == [
+        "scheduler",
+        "made-up-site",
+    ]
+
+
+def test_every_component_has_the_plugins_and_no_secret_has_a_default(compose: dict[str, Any]) -> None:
+    for name in set(AIRFLOW) - {"made-up-site"}:
+        assert compose["services"][name]["environment"]["AIRFLOW__CORE__PLUGINS_FOLDER"] == "/opt/ips/dags/plugins"
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    defaults = dict(re.findall(r"\$\{(\w+):?-([^}]*)\}", text))
+    assert set(defaults) == {"IPS_UID", "IPS_USERS", "IPS_SCHEDULE", "IPS_NOTIFY_TO", "IPS_PORT", "IPS_SITE_FOLDER"}
+
+
+def test_the_image_is_built_from_what_is_sent_to_its_build_and_holds_no_tools_of_the_tests() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line.startswith("!")}
+    copied = {name.removeprefix("./") for line in re.findall(r"^COPY (.+) \S+$", dockerfile, re.MULTILINE) for name in line.split()}
+    assert copied == sent
+    assert all((ROOT / name).exists() for name in copied)
+    assert "requirements-production.lock" in copied and "requirements.lock" not in copied
+    assert re.search(r"--require-hashes .*requirements-production\.lock", dockerfile)
+    assert dockerfile.rindex("\nUSER ips\n") > dockerfile.rindex("\nRUN ")
+
+
 def test_whatever_stays_up_is_watched_and_started_again(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
         once = service["restart"] == "no"

@@ -189,6 +189,33 @@ def test_what_stops_nothing_is_a_warning(home: Path) -> None:
     assert doctor.exit_code(list(told.values())) == 0
 
 
+@pytest.mark.parametrize("place", ["SITE.toml", "map.yaml", "secrets", "data"])
+def test_what_every_account_may_write_is_a_fault(home: Path, place: str) -> None:
+    (home / place).chmod((home / place).stat().st_mode | 0o002)
+    told = found(home)["permissions settings"]
+    assert (told.state, told.exit_code) == (State.FAULT, 2)
+    assert told.found.endswith(f"chmod o-w {home / place}")
+
+
+@pytest.mark.parametrize(("zone", "mode"), [("restricted", 0o750), ("restricted", 0o701), ("releases", 0o755)])
+def test_a_zone_of_the_data_root_that_is_open_to_others_is_a_fault(home: Path, zone: str, mode: int) -> None:
+    (home / "data" / zone).chmod(mode)
+    told = found(home)[f"permissions {zone}"]
+    assert (told.state, told.exit_code) == (State.FAULT, 2)
+    assert f"chmod -R go-rwx {home / 'data' / zone}" in told.found
+
+
+def test_each_secret_that_others_may_read_is_named_and_never_shown(home: Path) -> None:
+    settle(home, was='url = { file = "epr_url" }', now='url = "postgresql://me@localhost/epr", password = { file = "epr_password" }')
+    (home / "secrets" / "epr_password").write_text(PASSWORD, encoding="utf-8")
+    for mode in (0o640, 0o604):
+        (home / "secrets" / "epr_password").chmod(mode)
+        told = {check.name: check for check in doctor.examine(home / "SITE.toml", clock=lambda: NOW, environment={}, patience=0.01)}
+        assert told["permissions secrets"].state is State.WARNING
+        assert f"chmod go-rwx {home / 'secrets' / 'epr_password'}" in told["permissions secrets"].found
+        assert PASSWORD not in str(told)
+
+
 @pytest.mark.parametrize(
     ("free", "state"), [(doctor.LITTLE_DISK - 1, State.FAULT), (doctor.LITTLE_DISK, State.WARNING), (doctor.SCARCE_DISK, State.OK)]
 )
