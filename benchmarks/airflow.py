@@ -396,6 +396,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=5541, help="PostgreSQL's port; Redis takes the next (default 5541)")
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it, for a look at the logs")
     given = parser.parse_args()
+    # What was started is stopped, however this ends.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         root = given.keep.resolve() if given.keep else Path(stack.enter_context(TemporaryDirectory()))
         # PostgreSQL runs as another user, who has to reach its own folder below.

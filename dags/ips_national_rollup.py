@@ -12,7 +12,7 @@ from dags.ips_tasks import ACCEPTED, DEFAULT_ARGS, guarded, period_param, site
 @task
 @guarded
 def periods() -> list[str]:
-    """The months to publish: the one asked for, else each month in the events that started the run. UsageError when there is none."""
+    """The months to publish: the one asked for, else what the events that started the run touch. UsageError when there is none."""
     context = get_current_context()
     if asked := context["params"].get("period"):
         return [str(asked)]
@@ -21,7 +21,9 @@ def periods() -> list[str]:
         from ips_pipeline.errors import UsageError
 
         raise UsageError("No month is given and no accepted provider-month started this run; trigger it with the parameter period, such as 2026-08")
-    return sorted(months)
+    from ips_pipeline import flows
+
+    return flows.to_release(site(), months)
 
 
 # One at a time: each month reads twelve months of every provider and may use all the memory it is allowed.
@@ -48,6 +50,7 @@ def measure(period: str) -> dict[str, Any]:
 
 Started by every accepted provider-month (asset `ips_accepted_provider_month`). For each month in those events it computes
 MHS116 and the other measures over the accepted months of **all** providers, and puts one release per month in force under `releases/<month>/`.
+Where an earlier month was accepted anew, the releases of later months that are in force are made again as well, since they count it too.
 The release before stays in force until the new one is complete. Where `[publish]` of SITE.toml has `copy_to`, the release is then
 copied there, with what names it in force last: whoever reads the copy sees the old release or the new one.
 

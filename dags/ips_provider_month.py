@@ -93,8 +93,16 @@ shown here. Run `ips run --config SITE.toml --period yyyy-mm --provider CODE` on
 correction, trigger the DAG with its `period`, the parameter `replay`, and the reason in `why`: the ledger keeps who and why, and earlier
 approvals end if anything changes.
 
-**Another month:** trigger with the parameter `period`, or `airflow backfill create --dag-id ips_provider_month …`. Repeating a month
-is safe: the same inputs give the same content, and nothing changes.
+**Waiting in grey (scheduled) while others run** - `extract` waits for a slot of its source's pool (Admin → Pools, `ips_<source>`), so that no more
+extracts read a trust's database at once than `slots` in SITE.toml allows.
+
+**Another month:** trigger with the parameter `period`.
+
+**A financial year:** with the schedule set (IPS_SCHEDULE), each run is for the month before: April 2025 to March 2026 are the runs of May to April.
+`airflow backfill create --dag-id ips_provider_month --from-date 2025-05-01 --to-date 2026-04-30 --max-active-runs 1 --reprocess-behavior completed`.
+
+**One stage again:** open the task's instance of one provider and clear it: `validate` alone judges anew what has landed (after a new rule or
+reference file), `extract` with "downstream" reads the source anew. Repeating is safe: the same inputs give the same content, and nothing changes.
 """,
 )
 def ips_provider_month() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -32,7 +32,7 @@ from ips_pipeline.reports import earlier
 from ips_pipeline.reports.data_docs import write_data_docs
 from ips_pipeline.reports.release import released_values, write_release_site
 from ips_pipeline.reports.validation import Checked, write_validation_reports
-from ips_pipeline.settings import Site, check_period
+from ips_pipeline.settings import PERIOD, Site, check_period
 from ips_pipeline.sources import changes, drift, madeup
 from ips_pipeline.sources import records as record_sources
 from ips_pipeline.sources.extract import extract as extract_month
@@ -444,6 +444,21 @@ def measure(site: Site, period: str) -> dict[str, Any]:
         "changed": published_now.changed,
         **({"objects_sent": copy_release(site, period)["objects_sent"]} if site.publish.copy_to else {}),
     }
+
+
+def to_release(site: Site, months: Iterable[str]) -> list[str]:
+    """The months to measure when these months were accepted: they themselves, and each later one with a release in force, which was made from them.
+
+    A later month without a release is left for its own acceptance. In order; raises UsageError for what is no month.
+    """
+    asked = {check_period(month) for month in months}
+    shelves = site.releases(min(asked)).parent if asked else None
+    released = (
+        {shelf.name for shelf in shelves.iterdir() if PERIOD.fullmatch(shelf.name) and stages.current(shelf)}
+        if shelves and shelves.is_dir()
+        else set()
+    )
+    return sorted(asked | {month for month in released if month > min(asked)})
 
 
 def copy_release(site: Site, period: str) -> dict[str, Any]:
