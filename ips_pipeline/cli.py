@@ -108,6 +108,9 @@ def _year(folder: Path) -> None:
 @click.option("--provider", multiple=True, metavar="ODS", help="Only this provider (may be repeated); all of the site otherwise.")
 @click.option("--since", type=Month(), help="Also extract and validate every month from this one on.")
 @click.option("--full", is_flag=True, help="Fetch everything, also of inputs of which only changes are fetched otherwise.")
+@click.option(
+    "--as-of", "moment", metavar="yyyy-mm-ddThh:mm", help="Fetch nothing: put the landings in force again that were then. Needs --replay and --why."
+)
 @click.option("--out", type=FOLDER, help="The data directory, instead of the one in SITE.toml.")
 @click.option("--replay", is_flag=True, help="Run a month again that was approved, handed over or can no longer be submitted. Needs --why.")
 @click.option("--why", metavar="TEXT", help="With --replay: the reason, kept in the ledger. No patient's details.")
@@ -118,24 +121,29 @@ def run(
     provider: tuple[str, ...],
     since: str | None,
     full: bool,
+    moment: str | None,
     out: Path | None,
     replay: bool,
     why: str | None,
     by: str | None,
 ) -> None:
     """Run a real site for a month: the same stages that the Airflow DAGs run."""
-    from ips_pipeline import flows, settings
+    from ips_pipeline import flows, returns, settings
 
     if out is not None:
         os.environ["IPS_DATA"] = str(out.resolve())
     if replay != (why is not None) or (by is not None and not replay):
         raise UsageError("A replay needs both --replay and --why TEXT; --by goes with them")
+    if moment is not None and (full or not replay):
+        raise UsageError("--as-of goes with --replay and --why TEXT, and fetches nothing, so not with --full")
     site = settings.load(config)
     from ips_pipeline import late
     from ips_pipeline.store import ledger
 
     screen = Screen(sys.stdout)
-    summary = flows.run(site, period, provider or None, since=since, full=full, why=why, by=by, progress=screen.now)
+    summary = flows.run(
+        site, period, provider or None, since=since, full=full, as_of=returns.as_of(moment) if moment else None, why=why, by=by, progress=screen.now
+    )
     _say_outcomes(screen, summary)
     for marked in late.marks(site):
         screen.say(f"{marked.provider}  {marked.words(site, ledger.utc_now())}")

@@ -345,6 +345,32 @@ def _recorded(entry: Entry) -> dict[str, Any]:
     return {"at": entry.at, "kind": entry.kind, "actor": entry.actor, **({"why": entry.facts["why"]} if "why" in entry.facts else {})}
 
 
+@click.command("landing")
+@_return
+@click.option("--as-of", "moment", metavar="yyyy-mm-ddThh:mm", help="Which was in force at this moment, by London's clock.  [default: now]")
+@AS_JSON
+def landing(config: Path, provider: str, period: str, moment: str | None, as_json: bool) -> None:
+    """Where the landing of a month lies that was in force at a moment, since when, and its rows by table; nothing is fetched.
+
+    A day stands for its end. To go on from it: ips run --as-of … --replay --why TEXT
+    """
+    from ips_pipeline import returns
+    from ips_pipeline.store import ledger
+
+    at = returns.as_of(moment) if moment else ledger.utc_now()
+    stage, since = returns.landing_at(_load(config), provider, period, at)
+    facts = stage.manifest["facts"]
+    if as_json:
+        told = {"provider": provider, "period": period, "landing": stage.identity, "path": str(stage.path), "in_force_since": since.at}
+        click.echo(json.dumps({**told, "extracted": facts["as_of"], "rows": facts["rows"], "tables": facts["tables"]}, indent=1))
+        return
+    click.echo(
+        f"{provider} {period}: {stage.identity}, extracted {facts['as_of']}, in force since {since.at}; {facts['rows']:,} rows in {stage.path}"
+    )
+    for table, rows in facts["tables"].items():
+        click.echo(f"{rows:>9,}  {table}")
+
+
 @click.command("rollback")
 @_site
 @click.option("--period", type=Month(), required=True, help="The reporting month.")
@@ -405,4 +431,4 @@ def ledger_show(config: Path, provider: str | None, period: str | None, kind: st
         click.echo(f"{entry.number:>6} {entry.at} {entry.kind:<11} {where:<16} {entry.actor}  {json.dumps(entry.facts)}")
 
 
-COMMANDS = (calendar, submission, signoff, feedback_group, reconcile, history, rollback, ledger_group)
+COMMANDS = (calendar, submission, signoff, feedback_group, reconcile, history, landing, rollback, ledger_group)

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -58,11 +58,21 @@ class Summary:
     release: dict[str, Any] = field(default_factory=dict)
 
 
-def extract(site: Site, provider: str, period: str, *, why: str | None = None, by: str | None = None, full: bool = False) -> dict[str, Any]:
+def extract(
+    site: Site,
+    provider: str,
+    period: str,
+    *,
+    why: str | None = None,
+    by: str | None = None,
+    full: bool = False,
+    as_of: datetime | None = None,
+) -> dict[str, Any]:
     """Land what a provider's systems hold for a month, mapped to the standard.
 
     ``why`` makes it a replay, which the ledger keeps with who asked for it (``by``); a month that was approved, handed over or can no longer
     be submitted is not run again without one. ``full`` fetches everything, also of inputs of which only changes are fetched otherwise.
+    ``as_of`` fetches nothing: the landing that was in force at that moment comes into force again, which needs a reason.
 
     Returns provider, period, landing (identity), rows, changed, drift (findings about its source by change), different (records by table since
     the landing before), people_merged, and late_unread (months handed over that could not be looked at for late records, and why). Raises
@@ -70,6 +80,14 @@ def extract(site: Site, provider: str, period: str, *, why: str | None = None, b
     """
     returns.check_replay(site, provider, period, why)
     was = _in_force(site.landing(provider, period))
+    if as_of is not None:
+        if why is None:
+            raise UsageError("To put an earlier landing in force again needs a reason; say why with: --replay --why TEXT")
+        then, _ = returns.landing_at(site, provider, period, as_of)
+        landed = stages.put_in_force(site.landing(provider, period), then.identity)
+        _record(site, "landed", landed, {"landing": landed.identity}, provider, period)
+        returns.record_replay(site, landed, was, why, provider, period, by=by)
+        return _extracted(site, provider, period, landed, was, {}, {})
     source = events.Dataset(f"source/{site.provider(provider).source}")
     with events.recorded(_lineage(site), "extract", period, provider=provider, inputs=[source]) as told:
         try:
@@ -86,19 +104,26 @@ def extract(site: Site, provider: str, period: str, *, why: str | None = None, b
     if why is not None:
         returns.record_replay(site, landed, was, why, provider, period, by=by)
     examined = stages.current(site.drift_shelf(provider, period))
+    drifted = examined.manifest["facts"]["changes"] if examined else {}
+    return _extracted(site, provider, period, landed, was, drifted, late.look(site, provider, period))
+
+
+def _extracted(
+    site: Site, provider: str, period: str, landed: stages.Stage, was: str | None, drifted: Mapping[str, int], unread: Mapping[str, str]
+) -> dict[str, Any]:
+    """What an extract came to, with what is different from the landing before."""
     before = stages.opened(site.landing(provider, period), was) if was and was != landed.identity else None
     different = changes.keep(site, provider, period, before, landed).manifest["facts"] if before else {"tables": {}, "people": 0}
-    unread = late.look(site, provider, period)
     return {
         "provider": provider,
         "period": period,
         "landing": landed.identity,
         "rows": landed.manifest["facts"]["rows"],
         "changed": landed.changed,
-        "drift": examined.manifest["facts"]["changes"] if examined else {},
+        "drift": dict(drifted),
         "different": different["tables"],
         "people_merged": different["people"],
-        "late_unread": unread,
+        "late_unread": dict(unread),
     }
 
 
@@ -497,11 +522,13 @@ def run(
     why: str | None = None,
     by: str | None = None,
     full: bool = False,
+    as_of: datetime | None = None,
     progress: Progress = lambda line: None,
 ) -> Summary:
     """Extract and validate each provider of the site (or those named), for the period or every month ``since`` then; measure the period.
 
-    ``why`` and ``by`` make it a replay, see ``extract``; nothing is run when one of the months may not be. ``full`` is done once for all months.
+    ``why`` and ``by`` make it a replay, see ``extract``; nothing is run when one of the months may not be. ``full`` is done once for all months;
+    with ``as_of`` nothing is fetched.
 
     So many providers are validated ``together``: quicker where they are small, but an error keeps back all of them. A submission that is
     rejected as a file, and a month that is stopped because its source has changed, are kept in the summary and do not stop the others; an error
@@ -520,7 +547,7 @@ def run(
             for month in months:
                 progress(f"{provider}  {month}  extracting")
                 try:
-                    landed = extract(site, provider, month, why=why, by=by, full=full and month == months[0])
+                    landed = extract(site, provider, month, why=why, by=by, full=full and month == months[0], as_of=as_of)
                 except drift.Drifted as refusal:
                     summary.stopped.append({"provider": provider, "period": month, "message": str(refusal)})
                     continue

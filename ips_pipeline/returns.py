@@ -515,6 +515,35 @@ def releases(site: Site, period: str) -> list[Version]:
     return _versions("release", site.releases(period), entries)
 
 
+def landing_at(site: Site, provider: str, period: str, moment: datetime) -> tuple[stages.Stage, ledger.Entry]:
+    """The landing of a month that was in force at a moment, and the line of the ledger that says since when; nothing is fetched.
+
+    Raises InputError when none was in force yet, or what was is no longer kept.
+    """
+    landed = [entry for entry in ledger.about(site.ledger, site.provider(provider).code, period) if entry.kind == "landed"]
+    if not landed:
+        raise InputError(f"Nothing has landed for {provider} {period}; run the month first")
+    held = [entry for entry in landed if datetime.fromisoformat(entry.at) <= moment]
+    if not held:
+        first = datetime.fromisoformat(landed[0].at).astimezone(LONDON)
+        raise InputError(f"Nothing of {provider} {period} had landed by then; the first landing is of {first:%-d %B %Y, %H:%M}")
+    identity = held[-1].facts["landing"]
+    if not stages.held(site.landing(provider, period), identity):
+        raise InputError(f"The landing {identity} of {provider} {period}, in force then, is no longer kept; see: ips ledger show --kind purged")
+    return stages.opened(site.landing(provider, period), identity), held[-1]
+
+
+def as_of(text: str) -> datetime:
+    """A moment written yyyy-mm-dd, which is its end, or yyyy-mm-ddThh:mm, by the clock of London unless it says otherwise; else UsageError."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError("Write the moment as yyyy-mm-dd or yyyy-mm-ddThh:mm, such as 2026-08-15T17:30") from None
+    if "T" not in text and " " not in text:
+        moment = moment.replace(hour=23, minute=59, second=59)
+    return moment if moment.tzinfo else moment.replace(tzinfo=LONDON)
+
+
 def roll_back(site: Site, period: str, identity: str, why: str) -> dict[str, Any]:
     """Put an earlier release of a month in force again and record why; UsageError when it is not kept or no reason is given."""
     if not why.strip():

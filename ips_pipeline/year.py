@@ -22,7 +22,7 @@ import yaml
 from ips_pipeline import flows, returns, settings, worked_sites
 from ips_pipeline.errors import SubmissionRejected, UsageError
 from ips_pipeline.settings import Site
-from ips_pipeline.sources import madeup
+from ips_pipeline.sources import changes, madeup
 from ips_pipeline.store import ledger, stages
 from ips_pipeline.submission import access
 from ips_pipeline.submission.calendar import standard_month
@@ -114,6 +114,8 @@ def _words(facts: Mapping[str, Any]) -> str:  # noqa: PLR0911 - one return per k
         return f"{facts['rows_rejected']:,} rows rejected"
     if "kind" in facts:
         return str(facts["kind"])
+    if "handed_over" in facts:
+        return changes.words(changes.counts(facts)) or "as it was handed over"
     return f"from {facts['provider_months']} provider-months" if "provider_months" in facts else ""
 
 

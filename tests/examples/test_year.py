@@ -44,7 +44,9 @@ def test_the_ledger_tells_the_year_in_its_order(told: year.Outcome) -> None:
     sent = ["packaged", "approved", "approved", "submitted", "feedback"]
     assert [(entry.period, entry.kind) for entry in told.entries] == [
         *((MONTHS[0], kind) for kind in ("landed", "accepted", *sent, "published")),
-        *((MONTHS[1], kind) for kind in ("landed", "rejected", "landed", "accepted", *sent)),
+        # The number that is mistyped for a while is of a person in the month before, too, which was handed over.
+        *((MONTHS[1], "landed"), (MONTHS[0], "late"), (MONTHS[1], "rejected"), (MONTHS[1], "landed"), (MONTHS[0], "late")),
+        *((MONTHS[1], kind) for kind in ("accepted", *sent)),
         *((MONTHS[0], kind) for kind in ("landed", "replayed", "accepted", *sent, "published", "feedback")),
         (MONTHS[1], "published"),
     ]
