@@ -128,10 +128,18 @@ def quarantine() -> None:
 @click.option("--period", type=Month(), help="Only this month.")
 @AS_JSON
 def quarantine_list(config: Path, provider: str | None, period: str | None, as_json: bool) -> None:
-    """Rejected rows of the months in force, by table and by code. A row may break several rules."""
-    from ips_pipeline import quarantine, settings
+    """Rejected rows of the months in force, by table and by code. A row may break several rules.
 
-    found = quarantine.counts(settings.load(config), provider, period)
+    Landings that were set aside because their source has changed are named too; they are looked at and taken with ips drift.
+    """
+    from ips_pipeline import quarantine, returns, settings
+
+    site = settings.load(config)
+    for aside in (item for item in returns.drifts(site, provider, period) if item.state == "set aside"):
+        click.echo(
+            f"{aside.provider} {aside.period}: a landing was set aside, {len(aside.findings)} changes at source; see: ips drift list", err=True
+        )
+    found = quarantine.counts(site, provider, period)
     if as_json:
         click.echo(json.dumps([_held(item) for item in found], indent=1))
         return

@@ -177,6 +177,8 @@ def test_what_is_set_aside_is_kept_beside_what_is_in_force_until_a_person_takes_
     in_force = stages.current(held.landing(*NOW))
     assert in_force is not None and in_force.identity == first["landing"]
     assert len(stages.kept(held.landing(*NOW))) == 2
+    listed = CliRunner().invoke(ips, ["quarantine", "list", "--config", str(held.file)])
+    assert listed.stderr == "RXX 2026-08: a landing was set aside, 2 changes at source; see: ips drift list\n"
     done = returns.take_drift(held, *NOW, "a service has closed", by="an analyst")
     in_force = stages.current(held.landing(*NOW))
     assert in_force is not None and in_force.identity == done["landing"] != first["landing"]
