@@ -163,7 +163,9 @@ def dashboard(root: Path, period: str, out: Path) -> int:
     """The 54 measures of the dashboard and nothing else, from the files to ``dashboard.csv``; gives its rows."""
     declared = computation.variables(period, "Performance")
     submissions = folders.discover(root / "submissions", last=period)
-    with computation.opened(submissions, root / "reference", declared, write=[out], temporary=out / "tmp") as inputs:
+    # The dashboard has no rates, so it reads no populations.
+    populations = ("population_subicb", "population_lsoa", "census2021_ethnicity")
+    with computation.opened(submissions, root / "reference", declared, write=[out], temporary=out / "tmp", left_out=populations) as inputs:
         # The levels of our own measures are not the dashboard's.
         shared = [step for step in computation.DERIVE if step != "derive/patient_level"]
         inputs.make(*shared, *computation.DASHBOARD, "publish/level", "publish/dashboard_result", "publish/dashboard")

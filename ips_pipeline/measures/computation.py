@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -284,17 +284,22 @@ def opened(
     write: Sequence[Path] = (),
     temporary: Path | None = None,
     memory_limit: str | None = None,
+    left_out: Collection[str] = (),
 ) -> Iterator[Inputs]:
     """Open a connection with submission folders, reference data, targets, local IPS records and the registry, before the first step.
 
-    ``declared`` is what ``variables`` gives; what is made may be written into the folders of ``write``. Raises InputError for inputs
-    that cannot be read.
+    ``declared`` is what ``variables`` gives; what is made may be written into the folders of ``write``. Reference files ``left_out`` count as
+    absent, for who makes only steps that do not read them. Raises InputError for inputs that cannot be read.
     """
     roots = sorted({folder.resolve() for folder in submissions})
     with duck.session(
         read=[*roots, *records, reference, reference_data.STANDARD], write=write, temporary=temporary, memory_limit=memory_limit
     ) as connection:
-        held = reference_data.load(connection, reference) | _load_records(connection, records) | _earlier_month(submissions, declared["period_start"])
+        held = (
+            reference_data.load(connection, reference, left_out=left_out)
+            | _load_records(connection, records)
+            | _earlier_month(submissions, declared["period_start"])
+        )
         held |= _hospital_stays(submissions)
         held |= targets.load(connection, reference, {item.id: item.basis for item in registry.load().measures if item.basis})
         reference_data.load_groups(connection)

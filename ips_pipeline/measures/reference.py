@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,8 +75,8 @@ def versions(folder: Path) -> dict[str, Any]:
     return {"index_of_deprivation": index_of_deprivation(folder), "imported": imports}
 
 
-def load(connection: Connection, folder: Path) -> frozenset[str]:
-    """Create a table for every reference file; an absent file gives an empty table. Returns the names of the files held.
+def load(connection: Connection, folder: Path, *, left_out: Collection[str] = ()) -> frozenset[str]:
+    """Create a table for every reference file; an absent file gives an empty table, as does one ``left_out``. Returns the names of the files held.
 
     A postcodes.csv in the form of a code list (code, live_from, live_to) says nothing about places, so it counts as absent here. Where the
     folder holds lsoa_imd2025.csv it stands in for lsoa_imd2019.csv, with the small areas of 2021.
@@ -90,7 +90,7 @@ def load(connection: Connection, folder: Path) -> frozenset[str]:
         path = folder / f"{_IMD_2025 if instead and name == 'lsoa_imd2019' else name}.csv"
         fields = ", ".join(f"{identifier(column)} {'BIGINT' if column in file.whole_numbers else 'VARCHAR'}" for column in file.columns)
         connection.execute(f"CREATE TABLE {identifier(file.table)} ({fields})")
-        if path.is_file() and (columns := _columns(path)) != _CODE_LIST:
+        if name not in left_out and path.is_file() and (columns := _columns(path)) != _CODE_LIST:
             _insert(connection, path, file, columns, instead.get(name, {}))
             held.add(name)
     if instead and "population_lsoa" in held:
