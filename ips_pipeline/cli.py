@@ -268,6 +268,8 @@ def measures(
     lacking_files = Counter(name for item in facts["not_evaluated"] for name in item["needs"])
     if lacking_files:
         click.echo(f"Not evaluated for want of reference files: {', '.join(sorted(lacking_files))}", err=True)
+    if not facts["residence_tested"]:
+        click.echo("Nobody is left out for living outside England: that test needs postcodes.csv", err=True)
 
 
 @measures.command("list")

@@ -887,14 +887,17 @@ def _take_release(site: Site, evidence: stages.Stage, folder: Path) -> Mapping[s
         notice=about.notice,
     )
     dataset.complete(folder, about, temporary=site.temporary, memory_limit=site.options.memory_limit)
-    return {key: facts[key] for key in ("period", "status", "submissions", "not_evaluated", "reference")}
+    return {key: facts[key] for key in ("period", "status", "submissions", "not_evaluated", "residence_tested", "reference")}
 
 
 def _notice(site: Site, facts: Mapping[str, Any]) -> str | None:
-    """What stands at the head of a release: the site's own notice, and that deprivation is not by the published measures' index."""
-    newer = facts["reference"]["index_of_deprivation"] == "IoD2025"
-    parts = [site.notice, "Deprivation is by the English index of 2025 over the small areas of 2021; the national publication goes by 2019."]
-    return " ".join(part for part in (parts if newer else parts[:1]) if part) or None
+    """What stands at the head of a release: the site's own notice, and where its numbers cannot be those of the national publication."""
+    parts = [site.notice]
+    if facts["reference"]["index_of_deprivation"] == "IoD2025":
+        parts.append("Deprivation is by the English index of 2025 over the small areas of 2021; the national publication goes by 2019.")
+    if not facts["residence_tested"]:
+        parts.append("There were no postcodes, so nobody is left out for living outside England; the national publication leaves them out.")
+    return " ".join(part for part in parts if part) or None
 
 
 @cache

@@ -46,7 +46,15 @@ ELEMENTS: Mapping[str, tuple[str, ...]] = {
         "CareProfTeamLocalID",
     ),
     "MHS102OtherServiceType": ("ServiceRequestID", "OtherCareProfTeamLocalID"),
-    "MHS201CareContact": ("CareContactID", "ServiceRequestID", "CareContDate", "ConsMechanismMH", "AttendStatus", "OtherCareProfTeamLocalID"),
+    "MHS201CareContact": (
+        "CareContactID",
+        "ServiceRequestID",
+        "CareContDate",
+        "ConsMechanismMH",
+        "AttendStatus",
+        "OtherCareProfTeamLocalID",
+        "ActLocTypeCode",
+    ),
     "MHS202CareActivity": ("CareContactID", "Procedure"),
     "MHS501HospProvSpell": ("HospProvSpellID", "ServiceRequestID", "StartDateHospProvSpell", "DischDateHospProvSpell"),
     "MHS902ServiceTeamDetails": ("CareProfTeamLocalID", "ServTeamTypeMH"),
@@ -257,6 +265,8 @@ def compute(
             "near_misses": _count(connection, "SELECT count(*) FROM mhs116 WHERE NOT counted"),
             "files": files,
             "not_evaluated": not_evaluated(inputs.held),
+            # Without it nobody is known to live elsewhere, and the published measures then count everybody.
+            "residence_tested": "postcodes" in inputs.held,
             "reference": reference_data.versions(reference),
         }
 

@@ -26,6 +26,7 @@ SELECT
     contact.CareContactID,
     TRY_CAST(contact.CareContDate AS DATE) AS CareContDate,
     contact.ConsMechanismMH,
+    contact.ActLocTypeCode,
     team.ServiceRequestID IS NOT NULL AS by_team,
     coalesce(procedure.counted, false) AS by_procedure,
     coalesce(procedure.coded, false) AS by_any_procedure,

@@ -1,5 +1,5 @@
 -- The contacts that make a referral count in MHS116, over all months and not only the twelve: attended, direct, of IPS, of people living in England.
--- Grain: one row per referral, contact and record of the person. Keys: UniqServReqID, CareContactID, CareContDate, submission, patient_row.
+-- Grain: one row per referral, contact, place and record. Keys: UniqServReqID, CareContactID, CareContDate, ActLocTypeCode, submission, patient_row.
 SELECT DISTINCT
     submission.OrgIDProv || referral.ServiceRequestID AS UniqServReqID,
     submission.OrgIDProv,
@@ -9,7 +9,8 @@ SELECT DISTINCT
     patient.submission,
     patient.patient_row,
     contact.CareContactID,
-    contact.CareContDate
+    contact.CareContDate,
+    contact.ActLocTypeCode
 FROM ips_contact AS contact
 INNER JOIN submission ON submission.submission = contact.submission
 INNER JOIN ips_referral AS referral

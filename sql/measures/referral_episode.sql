@@ -6,10 +6,15 @@ WITH contact AS (
     SELECT
         UniqServReqID,
         min(CareContDate) AS first_contact,
+        count(DISTINCT CareContactID) FILTER (in_window) AS contacts_in_window,
+        count(DISTINCT CareContactID) FILTER (in_window AND ActLocTypeCode IS NOT NULL) AS contacts_placed,
         count(DISTINCT CareContactID) FILTER (
-            UniqMonthID BETWEEN getvariable('window_first_month') AND getvariable('window_last_month')
-        ) AS contacts_in_window
-    FROM episode_contact
+            in_window AND ActLocTypeCode IN (SELECT code FROM code_group WHERE group_name = 'in the community')
+        ) AS contacts_in_community
+    FROM (
+        SELECT *, UniqMonthID BETWEEN getvariable('window_first_month') AND getvariable('window_last_month') AS in_window
+        FROM episode_contact
+    )
     GROUP BY UniqServReqID
 ),
 record AS (
@@ -34,7 +39,12 @@ record AS (
     ) = 1
 ),
 ips AS (
-    SELECT record.*, contact.first_contact, coalesce(contact.contacts_in_window, 0) AS contacts_in_window
+    SELECT
+        record.*,
+        contact.first_contact,
+        coalesce(contact.contacts_in_window, 0) AS contacts_in_window,
+        coalesce(contact.contacts_placed, 0) AS contacts_placed,
+        coalesce(contact.contacts_in_community, 0) AS contacts_in_community
     FROM record
     LEFT JOIN contact ON contact.UniqServReqID = record.UniqServReqID
     WHERE record.counts_as_england AND (record.by_team OR contact.UniqServReqID IS NOT NULL)
@@ -63,6 +73,8 @@ SELECT
     ips.patient_row,
     ips.first_contact,
     ips.contacts_in_window,
+    ips.contacts_placed,
+    ips.contacts_in_community,
     sent.received,
     CASE WHEN sent.discharged <= getvariable('period_end') THEN sent.discharged END AS discharged,
     sent.UniqMonthID AS last_month,

@@ -70,6 +70,8 @@ SELECT
     CAST(still_open AND coalesce(first_contact <= getvariable('period_end'), false) AS INTEGER) AS n_wait_caseload,
     CAST(contacts_in_window > 0 AS INTEGER) AS n_wait_seen,
     contacts_in_window AS n_wait_contacts,
+    contacts_placed AS n_wait_contacts_placed,
+    contacts_in_community AS n_wait_contacts_in_community,
     CAST(left_now AND discharged >= judged.received AS INTEGER) AS n_wait_discharged,
     CASE WHEN left_now AND discharged >= judged.received THEN discharged - judged.received ELSE 0 END AS n_wait_days_of_stay,
     CAST(job_now AS INTEGER) AS n_wait_job_starts,

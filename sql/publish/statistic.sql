@@ -24,7 +24,7 @@ WITH held AS (
     INNER JOIN breakdown ON breakdown.breakdown = counted.breakdown
 ),
 reference AS (
-    SELECT variant, measure_id, period_start, period_end, breakdown, x AS reference_x, n AS reference_n
+    SELECT variant, measure_id, period_start, period_end, breakdown, level AS reference_level, x AS reference_x, n AS reference_n
     FROM held
     WHERE fair AND NOT places AND x IS NOT NULL AND n > 0
     QUALIFY row_number() OVER (
@@ -46,7 +46,8 @@ compared AS (
         CASE WHEN held.kind = 'rate' AND n > 0 AND x >= 0 THEN held.per / n END AS scale,
         CASE WHEN x > 0 AND n > 0 AND reference_x > 0 THEN (x / n) / (reference_x / reference_n) END AS ratio_to_reference,
         CASE
-            WHEN x > 0 AND n > 0 AND reference_x > 0
+            -- The reference beside itself is one, for certain.
+            WHEN x > 0 AND n > 0 AND reference_x > 0 AND held.level <> reference_level
                 THEN 1 / x + 1 / reference_x - CASE WHEN held.kind = 'proportion' THEN 1 / n + 1 / reference_n ELSE 0 END
         END AS log_variance,
         overall.p,

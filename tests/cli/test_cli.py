@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -138,6 +139,14 @@ def test_measures_write_what_the_contract_names(tmp_path: Path) -> None:
     assert "MHS116 for England is 81" in finished.stdout
     names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert {"publication/MHSDS Data_AugPerf_2026_RAW_bbrb.csv", "publication/MHSDS Data_AugPerf_2026_bbrb.csv", "measures.parquet"} <= names
+
+
+def test_without_postcodes_it_is_said_that_nobody_lives_elsewhere(tmp_path: Path) -> None:
+    shutil.copytree(CASE / "reference", tmp_path / "reference")
+    given = ("measures", "--submissions", CASE / "submissions", "--reference", tmp_path / "reference", "--period", "2026-08", "--out")
+    assert "outside England" not in ips(*given, tmp_path / "with").stderr
+    (tmp_path / "reference/postcodes.csv").unlink()
+    assert "Nobody is left out for living outside England: that test needs postcodes.csv" in ips(*given, tmp_path / "without").stderr
 
 
 def test_help_needs_no_heavy_import() -> None:

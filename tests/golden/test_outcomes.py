@@ -44,6 +44,8 @@ CONTACTS = [
     ("P5", "2026-06-10", "5", "CMHT"),
     ("P6", "2025-01-10", "5", "IPS"),
 ]
+#: Where the contacts were, by their number above; the others say nothing of it. A home, a workplace and a charity count as the community.
+PLACES = {0: "A01", 1: "E01", 2: "A03", 5: "X01", 6: "N03", 7: "A01", 8: "A01"}
 #: person, recorded, status, hours, started, ended
 STATUSES = [
     ("P1", "2025-10-06", "04", None, None, None),
@@ -98,8 +100,9 @@ def fill(world: Any) -> None:
                 world.add("RAA", month, "MHS101Referral", {**other, "CareProfTeamLocalID": "CMHT", "ServDischDate": None})
     contacts = [(f"C{number}", f"R-{contact[0]}", *contact[1:]) for number, contact in enumerate(CONTACTS)]
     contacts += [("C-none", "R-none", "2026-08-03", "5", "IPS"), ("C-other", "H-P1", "2026-08-04", "5", "IPS")]
-    for contact, referral_id, day, attended, team in contacts:
+    for number, (contact, referral_id, day, attended, team) in enumerate(contacts):
         row = {"CareContactID": contact, "ServiceRequestID": referral_id, "CareContDate": day, "AttendStatus": attended}
+        row["ActLocTypeCode"] = PLACES.get(number)
         world.add("RAA", day[:7], "MHS201CareContact", {**row, "ConsMechanismMH": "01", "OtherCareProfTeamLocalID": team})
     for person, recorded, status, hours, started, ended in STATUSES:
         row = {"LocalPatientID": person, "EmployStatus": status, "EmployStatusRecDate": recorded, "WeekHoursWorked": hours}
@@ -181,6 +184,8 @@ EVERYBODY: Mapping[str, tuple[int | None, ...]] = {
     "WAIT14": (207 + 148, 2),
     "WAIT15": (1, 2),
     "WAIT16": (1, 2),
+    # Of the five placed contacts of the twelve months three; one of P5 does not count, and that of P6 came before.
+    "WAIT17": (3, 5),
     # P1, P2, P4, P5 and P6 had a first contact; P1 and P2 were in hospital.
     "HOSP01": (5, None),
     "HOSP02": (2, 319 + 339 + 365 + 365 + 40),

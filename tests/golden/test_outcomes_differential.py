@@ -164,7 +164,7 @@ def outcomes(connection: duck.Connection, people: Sequence[Life]) -> list[dict[s
     episodes, records, rows, levels = [], [], [], []
     for number, life in enumerate(people):
         name = f"P{number}"
-        referral = (f"RAA{name}", "RAA", name, name, 1, number, life.first_contact, 1, life.received, life.discharged, 1517, life.watched)
+        referral = (f"RAA{name}", "RAA", name, name, 1, number, life.first_contact, 1, 0, 0, life.received, life.discharged, 1517, life.watched)
         episodes.append(referral)
         levels.append((1, number, "RAA"))
         records += [(submission, name, "RAA", 1516, submission, END, name) for submission in (1, 2, 3)]
@@ -179,7 +179,7 @@ def outcomes(connection: duck.Connection, people: Sequence[Life]) -> list[dict[s
             **dict.fromkeys(("UniqServReqID", "OrgIDProv", "ServiceRequestID", "Person_ID"), text),
             **dict.fromkeys(("submission", "patient_row"), "INTEGER"),
             "first_contact": "DATE",
-            "contacts_in_window": "INTEGER",
+            **dict.fromkeys(("contacts_in_window", "contacts_placed", "contacts_in_community"), "INTEGER"),
             **dict.fromkeys(("received", "discharged"), "DATE"),
             "last_month": "INTEGER",
             "observed_until": "DATE",
