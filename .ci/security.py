@@ -31,7 +31,9 @@ HERE = Path(__file__).resolve().parent
 NOT_READ = re.compile(r"requirements.*\.lock|tests/conformance/.*|.*\.csv")
 #: The services that know of vulnerabilities, in the order in which they are asked; the second one is the package registry itself.
 SERVICES = ("osv", "pypi")
-#: Signs in what pip-audit prints that a service did not answer, or answered that it has nothing to say.
+#: What pip-audit says of a lock that it cannot read.
+BROKEN_LOCK = re.compile(r"invalid requirement|unhashed|hash", re.IGNORECASE)
+#: Signs in what it prints that a service did not answer, or answered that it has nothing to say.
 NO_ANSWER = re.compile(r"ConnectionError|ConnectTimeout|ReadTimeout|Timeout|ProxyError|SSLError|ServiceError|HTTPError|Could not connect")
 _KEYWORD = re.compile("|".join(DENYLIST), re.IGNORECASE)
 
@@ -168,7 +170,10 @@ def _first(lock: str) -> str:
 
 
 def _asked(service: str, lock: str, ignored: Sequence[Ignored], today: date) -> Verdict | None:
-    """What a service says; None when it does not answer or knows none of the packages. Raises SystemExit on any other failure."""
+    """What a service says; None when it does not answer or knows none of the packages, or the service fails.
+
+    Raises SystemExit when the lock cannot be read.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "lock.txt"
         file.write_text(lock, encoding="utf-8")
@@ -179,9 +184,13 @@ def _asked(service: str, lock: str, ignored: Sequence[Ignored], today: date) -> 
     if ran.stdout.startswith("{"):
         said = verdict(ran.stdout, ignored, today)
         return said if said.skipped < said.packages else None
-    if NO_ANSWER.search(ran.stderr):
-        return None
-    raise SystemExit(f"pip-audit failed: {(ran.stderr.strip().splitlines() or ['it says nothing'])[-1]}")
+    last = (ran.stderr.strip().splitlines() or ["it says nothing"])[-1]
+    if BROKEN_LOCK.search(ran.stderr):
+        raise SystemExit(f"pip-audit failed: {last}")
+    if not NO_ANSWER.search(ran.stderr):
+        # What a registry's mirror answers instead of vulnerabilities may be anything; it is told and stops nobody's work.
+        print(f"pip-audit by {service}: {last}")
+    return None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

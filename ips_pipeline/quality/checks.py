@@ -61,7 +61,15 @@ ELEMENTS: Mapping[str, tuple[str, ...]] = {
         "ServDischDate",
     ),
     "MHS102OtherServiceType": ("ServiceRequestID", "OtherCareProfTeamLocalID", "ReferClosureDate", "ReferRejectionDate"),
-    "MHS201CareContact": ("CareContactID", "ServiceRequestID", "CareContDate", "OtherCareProfTeamLocalID", "ConsMechanismMH", "AttendStatus"),
+    "MHS201CareContact": (
+        "CareContactID",
+        "ServiceRequestID",
+        "CareContDate",
+        "OtherCareProfTeamLocalID",
+        "ConsMechanismMH",
+        "AttendStatus",
+        "ActLocTypeCode",
+    ),
     "MHS202CareActivity": ("CareContactID", "Procedure"),
     "MHS902ServiceTeamDetails": ("CareProfTeamLocalID", "ServTeamTypeMH"),
 }

@@ -48,7 +48,7 @@ compared AS (
         CASE
             -- The reference beside itself is one, for certain.
             WHEN x > 0 AND n > 0 AND reference_x > 0 AND held.level <> reference_level
-                THEN 1 / x + 1 / reference_x - CASE WHEN held.kind = 'proportion' THEN 1 / n + 1 / reference_n ELSE 0 END
+                THEN greatest(0, 1 / x + 1 / reference_x - CASE WHEN held.kind = 'proportion' THEN 1 / n + 1 / reference_n ELSE 0 END)
         END AS log_variance,
         overall.p,
         sqrt(overall.p * (1 - overall.p) / n) AS standard_error
@@ -103,8 +103,8 @@ SELECT
         WHEN scale IS NOT NULL THEN scale * (x + 1) * power(1 - 1 / (9 * (x + 1)) + 1.959963984540054 / (3 * sqrt(x + 1)), 3)
     END, 6) AS upper,
     round(ratio_to_reference, 6) AS ratio,
-    round(ratio_to_reference * exp(-1.959963984540054 * sqrt(greatest(log_variance, 0))), 6) AS ratio_lower,
-    round(ratio_to_reference * exp(1.959963984540054 * sqrt(greatest(log_variance, 0))), 6) AS ratio_upper,
+    round(ratio_to_reference * exp(-1.959963984540054 * sqrt(log_variance)), 6) AS ratio_lower,
+    round(ratio_to_reference * exp(1.959963984540054 * sqrt(log_variance)), 6) AS ratio_upper,
     round(CASE WHEN p IS NOT NULL THEN greatest(0, p - 1.959963984540054 * standard_error) END, 6) AS limit_lower_95,
     round(CASE WHEN p IS NOT NULL THEN least(1, p + 1.959963984540054 * standard_error) END, 6) AS limit_upper_95,
     round(CASE WHEN p IS NOT NULL THEN greatest(0, p - 3.090232306167813 * standard_error) END, 6) AS limit_lower_998,
