@@ -184,6 +184,9 @@ def funnel(whole: Figure, levels: Sequence[Figure]) -> Funnel | None:
     lowest = min([limit(smallest, -3.09), *(figure.number or 0.0 for figure in held)])
     top = min(math.ceil(highest * 10) / 10, 1.0)
     bottom = max(math.floor(lowest * 10) / 10, 0.0)
+    if top == bottom:
+        # None at every place, or all: the scale still needs an extent.
+        top, bottom = min(top + 0.1, 1.0), max(bottom - 0.1, 0.0)
 
     def down(value: float) -> float:
         return round(100 * (top - value) / (top - bottom), 2)

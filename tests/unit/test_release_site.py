@@ -498,6 +498,20 @@ def test_months_without_a_number_are_gaps() -> None:
     assert chart.last is not None and chart.last[2] == "4"
 
 
+@pytest.mark.parametrize(("part", "height"), [(0, 100.0), (1, 0.0)])
+def test_a_funnel_of_places_that_all_have_none_or_all_is_drawn(tmp_path: Path, part: int, height: float) -> None:
+    """As in the first months of a service."""
+    rows = [share("FAIR04", "All", "All", 300 * part, 300)]
+    rows += [share("FAIR04", "Provider", f"P{size}", size * part, size) for size in (100, 200)]
+    with opened(release(tmp_path / "release", rows), None) as connection:
+        figures = read(connection)
+    one = figures.one("FAIR04")
+    assert one is not None
+    chart = plots.funnel(one, list(figures.levels("FAIR04", "Provider").values()))
+    assert chart is not None and chart.whole == height
+    assert [place.down for place in chart.places] == [height, height]
+
+
 def test_the_limits_of_a_funnel_are_the_released_ones(tmp_path: Path) -> None:
     """The drawn curves pass through what the release gives for each place."""
     whole = 0.6
