@@ -89,4 +89,8 @@ def _texts(values: Sequence[Any] | pa.Array) -> pa.Array:
     if kind is datetime and all(value is None or value.tzinfo is None for value in values):
         whole = pc.floor_temporal(pa.array(values, pa.timestamp("us")), unit="second").cast(pa.timestamp("s"))
         return pc.binary_replace_slice(whole.cast(pa.string()), 10, 11, "T")
+    if kind is time and all(value is None or value.tzinfo is None for value in values):
+        return pc.utf8_slice_codeunits(pa.array(values, pa.time64("us")).cast(pa.string()), 0, 8)
+    if kind is Decimal:
+        return pa.array([None if value is None else format(value, "f") for value in values], pa.string())
     return pa.array([as_text(value) for value in values], pa.string())

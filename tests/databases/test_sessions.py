@@ -197,3 +197,19 @@ def test_a_server_without_tls_is_refused_where_encryption_is_asked_for(trust: An
         trust.server.stop()
         trust.server.tls = True
         trust.server.start()
+
+
+def test_a_number_of_the_servers_own_is_bound_and_read_whatever_its_size(trust: Any) -> None:
+    query = "SELECT COUNT(*) AS n, MAX(held_on) AS last, 12345678901234567890.125 AS big, :provider AS who FROM reporting.contact WHERE held_on <= :period_end"
+    assert rows(fetch(trust.site(), contact=query)["contact"]) == [
+        {"n": "6000", "last": "2026-08-10", "big": "12345678901234567890.125", "who": "RXX"}
+    ]
+
+
+def test_dates_that_python_does_not_know_come_as_they_are_written(trust: Any) -> None:
+    if trust.server.kind == "postgresql":
+        query = "SELECT DATE 'infinity' AS a, DATE '0044-03-15 BC' AS b"
+        assert rows(fetch(trust.site(), odd=query)["odd"]) == [{"a": "infinity", "b": "0044-03-15 BC"}]
+    else:
+        trust.run("SET sql_mode = ''; CREATE TABLE odd (a DATE, b DATETIME, c TIME); INSERT INTO odd VALUES (0, 0, '-25:01:02')")
+        assert rows(fetch(trust.site(), odd="SELECT * FROM odd")["odd"]) == [{"a": "0000-00-00", "b": "0000-00-00T00:00:00", "c": "-25:01:02"}]

@@ -6,7 +6,7 @@ import sqlite3
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -235,3 +235,27 @@ def test_what_a_driver_says_is_told_in_our_own_words(text: str, state: str | Non
 )
 def test_every_value_becomes_text_in_one_way(value: Any, text: str | None) -> None:
     assert raw.as_text(value) == text
+
+
+SEVERAL: list[list[Any]] = [
+    [1, None, -3],
+    [2**70, 1, None],
+    [True, False, None],
+    [date(1, 1, 1), None, date(9999, 12, 31)],
+    [datetime(1899, 12, 31, 23, 59, 59, 999_999), None, datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 1)],
+    [datetime(2026, 8, 1, 9, tzinfo=UTC), datetime(2026, 8, 1, 9), None],
+    [time(23, 59, 59, 999_999), time(0, 0), None],
+    [time(9, 5, tzinfo=UTC), time(9, 5)],
+    [Decimal("1E+3"), Decimal("1.50"), Decimal("-0"), Decimal("NaN"), None],
+    [1, 2.5, "x", b"y", None, date(2026, 8, 1), datetime(2026, 8, 1)],
+    [1, True],
+    [date(2026, 8, 1), datetime(2026, 8, 1, 9)],
+    ["a", None, ""],
+    [None, None],
+    [],
+]
+
+
+@pytest.mark.parametrize("values", SEVERAL, ids=range(len(SEVERAL)))
+def test_a_whole_column_becomes_the_text_that_each_of_its_values_becomes(values: list[Any]) -> None:
+    assert raw._texts(tuple(values)).to_pylist() == [raw.as_text(value) for value in values]
