@@ -237,7 +237,8 @@ class Trust:
         """The site of the trust; ``keys`` are further ones of its source."""
         (self.home / "secrets").mkdir(exist_ok=True)
         (self.home / "reference").mkdir(exist_ok=True)
-        (self.home / "secrets/epr_url").write_text(self.server.url(user, password, self.database(), host=host, port=port))
+        database = self.database() if user == "owner" or self.server.kind == "postgresql" else "reporting"
+        (self.home / "secrets/epr_url").write_text(self.server.url(user, password, database, host=host, port=port))
         (self.home / "mapping.yaml").write_text(_TRUST_MAPPING)
         written = "".join(f"\n{key} = {str(value) if isinstance(value, int) else repr(str(value))}" for key, value in keys.items())
         (self.home / "SITE.toml").write_text(

@@ -108,6 +108,17 @@ def begin(connection: sa.Connection, name: str) -> None:
                 )
 
 
+def abandon(connection: sa.Connection, result: sa.CursorResult[Any] | None) -> None:
+    """Give a session up in the middle of a result: the server rolls it back, and rows not yet read stay where they are.
+
+    pymysql would read them to the end before it lets a cursor go, or complain that it cannot.
+    """
+    rows = getattr(getattr(getattr(result, "context", None), "cursor", None), "_result", None)
+    if rows is not None:
+        rows.unbuffered_active = False
+    connection.invalidate()
+
+
 def _postgresql(source: SqlSource, url: sa.URL, protection: Encryption) -> _Opening:
     limits = {"statement_timeout": source.statement_seconds * 1000, "lock_timeout": source.lock_seconds * 1000, "datestyle": "ISO"}
     given = str(url.query.get("options", ""))
@@ -134,8 +145,8 @@ def _as_written(connection: Any) -> None:
 
 
 def _mysql(source: SqlSource, url: sa.URL, protection: Encryption) -> _Opening:
-    # A query is stopped by the server; the driver waits a little longer, for a server that is gone.
-    arguments: dict[str, Any] = {"connect_timeout": source.connect_seconds, "read_timeout": source.statement_seconds + 30}
+    # While a session is opened every answer is waited for no longer than for the connection itself.
+    arguments: dict[str, Any] = {"connect_timeout": source.connect_seconds, "read_timeout": source.connect_seconds}
     if protection == "off":
         arguments["ssl_disabled"] = True
     elif protection != "this machine" and not any(key.lower().startswith("ssl") for key in url.query):
@@ -159,6 +170,8 @@ def _mysql(source: SqlSource, url: sa.URL, protection: Encryption) -> _Opening:
             seconds, (version,) = source.statement_seconds, cursor.fetchone()
             by_mariadb = "mariadb" in version.lower()
             cursor.execute(f"SET SESSION max_statement_time = {seconds}" if by_mariadb else f"SET SESSION max_execution_time = {seconds * 1000}")
+        # A query is stopped by the server; the driver waits a little longer, for a server that is gone.
+        connection._read_timeout = source.statement_seconds + 30
 
     return _Opening(url, arguments, {}, limit)
 

@@ -71,7 +71,7 @@ def write(path: Path, columns: Sequence[str], batches: Iterable[Sequence[Sequenc
     return Fetched(path, tuple(columns), rows)
 
 
-def _texts(values: Sequence[Any] | pa.Array) -> pa.Array:
+def _texts(values: Sequence[Any] | pa.Array) -> pa.Array:  # noqa: PLR0911 - one line per type
     if isinstance(values, pa.Array):
         if pa.types.is_string(values.type):
             return values

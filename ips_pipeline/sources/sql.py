@@ -59,6 +59,12 @@ _OPENING_FAULTS: tuple[_Told, ...] = (
         "the encrypted connection failed: the server offers none, or its certificate is not one that ca vouches for; see tls and ca in SITE.toml",
     ),
     (
+        re.compile(r"denied for user .* to database|permission denied for database|ora-01045|is not able to access the database", re.IGNORECASE),
+        (),
+        InputError,
+        "the login may not open that database; give it the right, or name the database of the views in the url that SITE.toml refers to",
+    ),
+    (
         re.compile(r"authentication failed|access denied|login failed|no password supplied|no pg_hba|invalid authorization|ora-01017", re.IGNORECASE),
         ("28",),
         InputError,
@@ -99,7 +105,7 @@ _QUERY_FAULTS: tuple[_Told, ...] = (
         "the database allows no snapshot; its administrator has to run ALTER DATABASE … SET ALLOW_SNAPSHOT_ISOLATION ON",
     ),
     (
-        re.compile(r"statement timeout|max_statement_time|maximum statement execution time|timeout expired|dpy-4024", re.IGNORECASE),
+        re.compile(r"statement timeout|max_statement_time|maximum statement execution time|query timeout|dpy-4024", re.IGNORECASE),
         (),
         RetryableError,
         "a query took longer than statement_seconds allows; run again at a quieter hour, make the query cheaper, or raise it in SITE.toml",
@@ -134,15 +140,23 @@ def fetch(
     engine = _engine(site, name, source)
     try:
         with _connection(engine, name) as connection:
-            fetched = {}
-            for key, item in sorted(inputs.items()):
-                with _faults(name, key):
-                    command = _bound(item, {**bind, "changed_since": (since or {}).get(key)})
-                    result = connection.execute(command, execution_options={"stream_results": True, "max_row_buffer": source.batch_rows})
-                    fetched[key] = _write(result, f"Source {name}, input {key}", folder / f"{key}.parquet", source.batch_rows)
-            return fetched
+            return {
+                key: _fetch_one(connection, name, key, _bound(item, {**bind, "changed_since": (since or {}).get(key)}), folder, source.batch_rows)
+                for key, item in sorted(inputs.items())
+            }
     finally:
         engine.dispose()
+
+
+def _fetch_one(connection: sa.Connection, name: str, key: str, command: sa.Executable, folder: Path, batch_rows: int) -> raw.Fetched:
+    result = None
+    try:
+        with _faults(name, key):
+            result = connection.execute(command, execution_options={"stream_results": True, "max_row_buffer": batch_rows})
+            return _write(result, f"Source {name}, input {key}", folder / f"{key}.parquet", batch_rows)
+    except BaseException:
+        backends.abandon(connection, result)
+        raise
 
 
 def driver(site: Site, name: str) -> str:

@@ -200,7 +200,8 @@ def test_a_server_without_tls_is_refused_where_encryption_is_asked_for(trust: An
 
 
 def test_a_number_of_the_servers_own_is_bound_and_read_whatever_its_size(trust: Any) -> None:
-    query = "SELECT COUNT(*) AS n, MAX(held_on) AS last, 12345678901234567890.125 AS big, :provider AS who FROM reporting.contact WHERE held_on <= :period_end"
+    query = "SELECT COUNT(*) AS n, MAX(held_on) AS last, 12345678901234567890.125 AS big, :provider AS who FROM reporting.contact"
+    query += " WHERE held_on <= :period_end"
     assert rows(fetch(trust.site(), contact=query)["contact"]) == [
         {"n": "6000", "last": "2026-08-10", "big": "12345678901234567890.125", "who": "RXX"}
     ]
