@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -72,7 +74,8 @@ def encryption(name: str, source: SqlSource, url: sa.URL) -> Encryption:
         raise UsageError(
             f'Source {name}: the URL lets the connection go unencrypted; take that out of it, or write tls = "off" in [sources.{name}] to allow it'
         )
-    checked = source.tls == "verify" or (source.tls is None and source.ca is not None)
+    # pymysql takes either what the URL says of encryption or what it is given.
+    checked = (source.tls == "verify" or (source.tls is None and source.ca is not None)) and not (kind == "mysql" and said)
     # SQL Server's and Oracle's drivers check the server unless they are told not to.
     by_itself = kind in ("mssql", "oracle") and said.get("trustservercertificate") not in ("yes", "true")
     by_url = said.get("sslmode") in ("verify-ca", "verify-full") or said.get("ssl_verify_cert") in ("true", "1", "yes")
@@ -130,7 +133,8 @@ def _postgresql(source: SqlSource, url: sa.URL, protection: Encryption) -> _Open
         "keepalives_interval": _KEEP_ALIVE_AGAIN,
         "keepalives_count": 3,
     }
-    if protection != "this machine" and "sslmode" not in url.query:
+    by_url = str(url.query.get("sslmode", ""))
+    if protection != "this machine" and (not by_url or (protection == "verified" and not by_url.startswith("verify"))):
         arguments["sslmode"] = {"verified": "verify-full", "encrypted": "require", "off": "disable"}[protection]
         if protection == "verified" and "sslrootcert" not in url.query:
             arguments["sslrootcert"] = str(source.ca) if source.ca else "system"
@@ -150,9 +154,7 @@ def _mysql(source: SqlSource, url: sa.URL, protection: Encryption) -> _Opening:
     if protection == "off":
         arguments["ssl_disabled"] = True
     elif protection != "this machine" and not any(key.lower().startswith("ssl") for key in url.query):
-        arguments |= {"ssl": {"ca": str(source.ca) if source.ca else None, "check_hostname": protection == "verified"}}
-        if protection == "verified":
-            arguments["ssl"]["verify_mode"] = True
+        arguments["ssl"] = _tls(source.ca, check=protection == "verified")
 
     if url.get_driver_name() == "pymysql":
         # Numbers, dates and times come as the text that the server writes, which is what is kept and takes half the time.
@@ -174,6 +176,16 @@ def _mysql(source: SqlSource, url: sa.URL, protection: Encryption) -> _Opening:
         connection._read_timeout = source.statement_seconds + 30
 
     return _Opening(url, arguments, {}, limit)
+
+
+def _tls(ca: Path | None, *, check: bool) -> ssl.SSLContext:
+    """What pymysql encrypts with; where it checks, the certificate and the name of the server, by ``ca`` or else the system's authorities."""
+    context = ssl.create_default_context(cafile=ca)
+    # Certificates that MySQL and MariaDB make for themselves lack what newer Python asks for.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if not check:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def _moment(written: str) -> str:

@@ -146,6 +146,22 @@ class TestEncryption:
     def test_with_its_authority_the_server_is_verified(self, trust: Any) -> None:
         assert self.tls(trust, ca=trust.server.ca).startswith("TLSv1.")
 
+    def test_verification_without_an_authority_is_by_those_of_the_system(self, trust: Any) -> None:
+        with pytest.raises(InputError, match="the encrypted connection failed"):
+            self.tls(trust, tls="verify")
+
+    def test_what_the_url_says_does_not_weaken_an_authority_in_the_settings(self, trust: Any, tmp_path: Path) -> None:
+        site = trust.site(host="127.0.0.2", port=trust.proxy().port, ca=other_authority(tmp_path))
+        url = trust.home / "secrets/epr_url"
+        plain = url.read_text()
+        if trust.server.kind == "postgresql":
+            url.write_text(f"{plain}?sslmode=require")
+            with pytest.raises(InputError, match="the encrypted connection failed"):
+                fetch(site, one="SELECT 1 AS one")
+        else:
+            url.write_text(f"{plain}?ssl_verify_cert=false&ssl_ca={trust.server.ca}")
+            assert sql.encryption(site, "epr") == "encrypted"
+
     def test_off_has_to_be_written(self, trust: Any) -> None:
         assert self.tls(trust, tls="off") == "none"
         site = trust.site(host="127.0.0.2", port=1)
