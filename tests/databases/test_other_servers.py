@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from datetime import date
@@ -101,7 +102,7 @@ class TestNetwork:
         with pytest.raises(IpsError) as caught:
             sql.probe(site, "epr")
         assert "Canary" not in str(caught.value)
-        if "libltdl7" in str(caught.value):
+        if "libltdl7" in str(caught.value) and os.environ.get("IPS_TEST_SERVERS") != "required":
             assert isinstance(caught.value, UsageError)
             pytest.skip("libltdl7 is not installed here, which Microsoft's driver needs")
         assert isinstance(caught.value, RetryableError), str(caught.value)

@@ -161,12 +161,24 @@ class TestUrls:
                 "postgresql+psycopg://reader:a%40b@db.example:5433/epr?sslmode=require",
             ),
             ("mysql://reader:x@db/epr", "mysql+pymysql://reader:x@db/epr"),
+            ("mssql://reader:x@db/epr?Encrypt=strict", "mssql+mssqlpython://reader:x@db/epr?Encrypt=strict"),
+            ("oracle://reader:x@db?service_name=epr", "oracle+oracledb://reader:x@db?service_name=epr"),
         ],
     )
     def test_an_airflow_connection_becomes_a_url(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, expected: str) -> None:
         monkeypatch.setenv("AIRFLOW_CONN_EPR", written)
         source = SqlSource(kind="sql", url=Reference(airflow="epr"))
         assert sql._url(site(tmp_path, source), "epr", source) == sa.make_url(expected)
+
+    def test_a_url_without_a_driver_gets_the_one_of_its_extra(self, tmp_path: Path) -> None:
+        for written, expected in (
+            ("postgresql://reader@db/epr", "postgresql+psycopg"),
+            ("mariadb://reader@db/epr", "mariadb+pymysql"),
+            ("mssql://reader@db/epr", "mssql+mssqlpython"),
+        ):
+            source = SqlSource(kind="sql", url=written)
+            assert sql._url(site(tmp_path, source), "epr", source).drivername == expected
+            assert sql.driver(site(tmp_path, source), "epr") == expected
 
     def test_a_password_from_its_own_file(self, tmp_path: Path) -> None:
         (tmp_path / "secrets").mkdir()
