@@ -24,6 +24,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -54,13 +55,13 @@ if sys.argv[3:]:
 """
 
 
-def write_site(folder: Path, providers: Sequence[str] = TWO, copies: int = 0) -> Path:
-    """The made-up site cut down to some providers, or to ``copies`` providers that all send the data of one that exports files."""
+def write_site(folder: Path, providers: Sequence[str] = TWO, copies: int = 0, slots: int = 4) -> Path:
+    """The made-up site cut down to some providers, or to ``copies`` providers of one source that all send the data of one that exports files."""
     file = madeup.write_site(folder)
     blocks = file.read_text(encoding="utf-8").split("\n\n")
     kept = [block for block in blocks if "[[providers]]" not in block or re.search(f'code = "({"|".join(providers)})"', block)]
     if copies:
-        kept = [block for block in kept if "[[providers]]" not in block]
+        kept = [block + f"\nslots = {slots}" * ("[sources.exports]" in block) for block in kept if "[[providers]]" not in block]
         for number in range(1, copies + 1):
             code = f"P{number:02d}"
             shutil.copytree(folder / "trusts" / "DFC" / PERIOD, folder / "trusts" / code / PERIOD)
@@ -361,6 +362,13 @@ def try_fault(name: str, site: Path, expected: Path, root: Path, port: int) -> d
             servers.stop()
 
 
+def at_once(tasks: Sequence[Mapping[str, Any]]) -> int:
+    """How many of these task instances ran at the same time, at most."""
+    # An end goes before a start of the same instant.
+    turns = sorted([(ti["start_date"], 1) for ti in tasks] + [(ti["end_date"], -1) for ti in tasks])
+    return max(accumulate(turn for _, turn in turns))
+
+
 def overhead(site: Path, root: Path, port: int) -> dict[str, Any]:
     """Seconds of one month of every provider of the site with Airflow (from the trigger to the end of the run) and without."""
     servers = Servers(root / "servers", port)
@@ -379,6 +387,7 @@ def overhead(site: Path, root: Path, port: int) -> dict[str, Any]:
                 "providers": len(airflow.site.providers),
                 "state": airflow.ask(f"{MONTHLY}/dagRuns/month")["state"],
                 "ready_s": round(ready, 1),
+                "extracts_at_once": at_once([ti for ti in airflow.tasks("month") if ti["task_id"].endswith("extract")]),
                 "without_airflow_s": round(alone, 1),
                 "with_airflow_s": round(took, 1),
                 "load": os.getloadavg()[0],
@@ -392,6 +401,7 @@ def main() -> None:
     """Parse, run, print a line of JSON for each."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.airflow", description="What Airflow adds to a month, and what becomes of faults")
     parser.add_argument("--providers", type=int, default=1, help="providers of the month (default 1)")
+    parser.add_argument("--slots", type=int, default=4, help="how many of them may be extracted at once (default 4)")
     parser.add_argument("--faults", nargs="*", choices=[*FAULTS], help="try these faults instead (default all of them)")
     parser.add_argument("--port", type=int, default=5541, help="PostgreSQL's port; Redis takes the next (default 5541)")
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it, for a look at the logs")
@@ -404,7 +414,7 @@ def main() -> None:
         root.mkdir(exist_ok=True)
         root.chmod(0o711)
         if given.faults is None:
-            print(json.dumps(overhead(write_site(root / "site", copies=given.providers), root, given.port)))
+            print(json.dumps(overhead(write_site(root / "site", copies=given.providers, slots=given.slots), root, given.port)))
             return
         site, expected = write_site(root / "site"), root / "expected"
         without_airflow(site, expected, release=True)
