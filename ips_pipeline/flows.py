@@ -85,9 +85,12 @@ def extract(
             raise UsageError("To put an earlier landing in force again needs a reason; say why with: --replay --why TEXT")
         then, _ = returns.landing_at(site, provider, period, as_of)
         landed = stages.put_in_force(site.landing(provider, period), then.identity)
+        different = _different(site, provider, period, was, landed)
         _record(site, "landed", landed, {"landing": landed.identity}, provider, period)
         returns.record_replay(site, landed, was, why, provider, period, by=by)
-        return _extracted(site, provider, period, landed, was, {}, {})
+        return _extracted(provider, period, landed, different, {}, {})
+    # By the ledger, which tells of a landing last: what a run that was killed had landed is still compared with what was before it.
+    told_last = next((entry.facts["landing"] for entry in reversed(ledger.about(site.ledger, provider, period)) if entry.kind == "landed"), was)
     source = events.Dataset(f"source/{site.provider(provider).source}")
     with events.recorded(_lineage(site), "extract", period, provider=provider, inputs=[source]) as told:
         try:
@@ -96,6 +99,7 @@ def extract(
             returns.record_refusal(site, refusal.kept, refusal.landing, provider, period)
             raise
         told.outputs += events.tables("landing", landed.path, landed.identity)
+    different = _different(site, provider, period, told_last, landed)
     if returns.refused(site, provider, period):
         # What was stopped is over, also where the content is that of before.
         ledger.append(site.ledger, "landed", {"landing": landed.identity}, provider=provider, period=period)
@@ -105,15 +109,21 @@ def extract(
         returns.record_replay(site, landed, was, why, provider, period, by=by)
     examined = stages.current(site.drift_shelf(provider, period))
     drifted = examined.manifest["facts"]["changes"] if examined else {}
-    return _extracted(site, provider, period, landed, was, drifted, late.look(site, provider, period))
+    return _extracted(provider, period, landed, different, drifted, late.look(site, provider, period))
+
+
+def _different(site: Site, provider: str, period: str, was: str | None, landed: stages.Stage) -> Mapping[str, Any]:
+    """The facts of the comparison with the landing before, where there is one that is still kept and has other content."""
+    if was is None or was == landed.identity or not stages.held(site.landing(provider, period), was):
+        return {"tables": {}, "people": 0}
+    facts: Mapping[str, Any] = changes.keep(site, provider, period, stages.opened(site.landing(provider, period), was), landed).manifest["facts"]
+    return facts
 
 
 def _extracted(
-    site: Site, provider: str, period: str, landed: stages.Stage, was: str | None, drifted: Mapping[str, int], unread: Mapping[str, str]
+    provider: str, period: str, landed: stages.Stage, different: Mapping[str, Any], drifted: Mapping[str, int], unread: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What an extract came to, with what is different from the landing before."""
-    before = stages.opened(site.landing(provider, period), was) if was and was != landed.identity else None
-    different = changes.keep(site, provider, period, before, landed).manifest["facts"] if before else {"tables": {}, "people": 0}
+    """What an extract came to."""
     return {
         "provider": provider,
         "period": period,

@@ -121,6 +121,20 @@ def test_a_record_that_vanished_one_that_came_and_one_that_changed_are_counted_a
     assert flows.extract(site, *AUGUST)["different"] == {}
 
 
+def test_what_vanished_is_told_by_the_next_run_when_one_was_killed_after_it_landed(site: settings.Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    flows.extract(site, *AUGUST)
+    send(home(site), "2026-08", contacts("2026-08", 1))
+
+    def killed(*given: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    for place in ((changes, "keep"), (flows, "_record")):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(*place, killed)
+            flows.extract(site, *AUGUST)
+    assert flows.extract(site, *AUGUST)["different"] == {"MHS201CareContact": {"added": 0, "changed": 0, "withdrawn": 1, "moved": 0}}
+
+
 def test_people_who_were_merged_are_told_by_their_records(site: settings.Site) -> None:
     flows.extract(site, *AUGUST)
     send(home(site), "people", [{**row, "id": "P1"} if row["id"] == "P2" else row for row in PEOPLE])
