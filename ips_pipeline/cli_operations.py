@@ -312,6 +312,38 @@ def mapping_check(config: Path, provider: str, period: str | None, offline: bool
         raise refused
 
 
+@mapping.command("draft")
+@_config
+@click.option("--source", metavar="NAME", required=True, help="The source of SITE.toml to look at.")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="TABLE",
+    help="Only this table, or file, file.xlsx#Sheet, file.accdb#table (may be repeated).  [default: all]",
+)
+@click.option("--out", type=FILE, help="Write it to this new file instead of printing it.")
+def mapping_draft(config: Path, source: str, inputs: tuple[str, ...], out: Path | None) -> None:
+    """Draft a mapping from the names of a source's columns and the look of their values, which it never holds.
+
+    What is nearly sure is written out with the reason; what is likely, or missing and mandatory, stands as a comment. The draft can be read as
+    it is. Which rows belong to a month, deleted and merged rows and local codes are left to those who know the system: see examples/mappings.
+    """
+    from ips_pipeline import settings
+    from ips_pipeline.sources import mapping_draft as drafts
+
+    if out is not None and out.exists():
+        raise UsageError(f"{out} is there already; name a new file")
+    made = drafts.draft(settings.load(config), source, inputs)
+    sure = sum(guess.score >= drafts.SURE and guess.ready for guesses in made.guesses.values() for guess in guesses)
+    if out is None:
+        click.echo(made.text, nl=False)
+        return
+    out.write_text(made.text, encoding="utf-8")
+    likely = sum(map(len, made.guesses.values())) - sure
+    click.echo(f"{out}: {sure} elements of {len(made.guesses)} tables nearly sure, {likely} likely; finish it, then: ips mapping check")
+
+
 def _say_check(found: Check) -> None:
     """Tables in order: what is missing first, then each element with what is odd about it."""
     for table in found.tables:

@@ -181,6 +181,18 @@ def _shown(cell: Any) -> Any:
     return round(cell, 6) if isinstance(cell, float) else cell
 
 
+def headings(path: Path) -> list[tuple[str, int]]:
+    """Each sheet of a workbook that seems to hold a table, with the row that seems to hold its headings: the fullest of words near the top."""
+    found = []
+    _check_workbook(path)
+    with _book(path) as sheets:
+        for title, sheet in sheets.items():
+            words = [sum(isinstance(cell, str) for cell in row) for row in sheet.iter_rows(max_row=20, values_only=True)]
+            if max(words, default=0) > 1:
+                found.append((title, words.index(max(words)) + 1))
+    return found
+
+
 def _check_workbook(path: Path) -> None:
     """Tell a protected workbook and one of an old kind from one that is damaged."""
     with path.open("rb") as handle:
@@ -195,6 +207,17 @@ def _check_workbook(path: Path) -> None:
 @contextmanager
 def _sheet(path: Path, title: str | None) -> Iterator[Any]:
     """A sheet of a workbook, read as it is asked for; the only one where no title is given."""
+    with _book(path) as sheets:
+        if title is None and len(sheets) != 1:
+            raise InputError(f"{path} has {len(sheets)} sheets; say in the mapping which one, as sheet: {next(iter(sheets), 'Sheet1')}")
+        if title is not None and title not in sheets:
+            raise InputError(f"{path} has no sheet {title}{near(title, sheets)}; correct the mapping or the workbook")
+        yield next(iter(sheets.values())) if title is None else sheets[title]
+
+
+@contextmanager
+def _book(path: Path) -> Iterator[dict[str, Any]]:
+    """The sheets of a workbook by their titles."""
     import openpyxl  # noqa: PLC0415 - half a second that only workbooks need
     from openpyxl.utils.exceptions import InvalidFileException  # noqa: PLC0415
 
@@ -204,16 +227,12 @@ def _sheet(path: Path, title: str | None) -> Iterator[Any]:
             book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         try:
             sheets = {sheet.title: sheet for sheet in book.worksheets}
-            if title is None and len(sheets) != 1:
-                raise InputError(f"{path} has {len(sheets)} sheets; say in the mapping which one, as sheet: {next(iter(sheets), 'Sheet1')}")
-            if title is not None and title not in sheets:
-                raise InputError(f"{path} has no sheet {title}{near(title, sheets)}; correct the mapping or the workbook")
-            sheet = next(iter(sheets.values())) if title is None else sheets[title]
-            # Programs that export write wrong sizes into the file; what is there is there.
-            sheet.reset_dimensions()
+            for sheet in sheets.values():
+                # Programs that export write wrong sizes into the file; what is there is there.
+                sheet.reset_dimensions()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                yield sheet
+                yield sheets
         finally:
             book.close()
     except (zipfile.BadZipFile, zlib.error, InvalidFileException, KeyError, TypeError, EOFError, SyntaxError):

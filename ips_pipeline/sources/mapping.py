@@ -284,13 +284,17 @@ def check(mapping: LocalMapping) -> Coverage:
             )
         )
         for name, column in table.columns.items():
-            listed = about.field(name).codes
             given = set(mapping.codes[column.codes].values.values()) if column.codes else {column.value} - {None}
-            if listed is not None and (meanings := known.codes(listed)):
+            if meanings := national_codes(about.field(name)):
                 odd += [(about.name, name, str(code)) for code in sorted(map(str, given)) if code not in meanings]
     missing_tables = tuple(about.name for identifier_, about in known.tables.items() if identifier_ not in mapping.tables)
     required = tuple(known.table(identifier_).name for identifier_ in REQUIRED_TABLES if identifier_ not in mapping.tables)
     return Coverage(tuple(tables), missing_tables, required, tuple(odd))
+
+
+def national_codes(field: standard.Field) -> Mapping[str, str]:
+    """Code -> meaning of an element's list; nothing where it has none, or one that is not public."""
+    return standard.load().codes(field.codes) if field.codes is not None and field.codes != "unpublished" else {}
 
 
 def select(mapping: LocalMapping, table: str, *, blank: frozenset[Parameter] = frozenset()) -> str:

@@ -128,11 +128,19 @@ _LOST = re.compile(
 
 
 def fetch(
-    site: Site, name: str, inputs: Mapping[str, Input], *, bind: Mapping[str, Any], folder: Path, since: Mapping[str, datetime] | None = None
+    site: Site,
+    name: str,
+    inputs: Mapping[str, Input],
+    *,
+    bind: Mapping[str, Any],
+    folder: Path,
+    since: Mapping[str, datetime] | None = None,
+    at_most: int | None = None,
 ) -> dict[str, raw.Fetched]:
     """Fetch every input from the database into ``folder``, all in one read-only transaction.
 
-    ``name`` is the source's name in SITE.toml; ``bind`` holds the values of BINDABLE, ``since`` by input that of :changed_since.
+    ``name`` is the source's name in SITE.toml; ``bind`` holds the values of BINDABLE, ``since`` by input that of :changed_since;
+    of a table no more rows are fetched than ``at_most``.
     Raises RetryableError when the database does not answer or drops out, InputError when it refuses the login or a query,
     UsageError for a bad URL or a missing driver.
     """
@@ -140,10 +148,13 @@ def fetch(
     engine = _engine(site, name, source)
     try:
         with _connection(engine, name) as connection:
-            return {
-                key: _fetch_one(connection, name, key, _bound(item, {**bind, "changed_since": (since or {}).get(key)}), folder, source.batch_rows)
-                for key, item in sorted(inputs.items())
-            }
+            fetched = {}
+            for key, item in sorted(inputs.items()):
+                command = _bound(item, {**bind, "changed_since": (since or {}).get(key)})
+                if at_most is not None and isinstance(command, sa.Select):
+                    command = command.limit(at_most)
+                fetched[key] = _fetch_one(connection, name, key, command, folder, source.batch_rows)
+            return fetched
     finally:
         engine.dispose()
 
@@ -181,6 +192,17 @@ def probe(site: Site, name: str) -> None:
     try:
         with _connection(engine, name) as connection, _faults(name, None):
             connection.execute(sa.select(1)).scalar_one()
+    finally:
+        engine.dispose()
+
+
+def tables(site: Site, name: str) -> list[str]:
+    """The tables and views that the login of a source sees in its own schema; raises as ``fetch``."""
+    engine = _engine(site, name, _database(site, name))
+    try:
+        with _connection(engine, name) as connection, _faults(name, None):
+            seen = sa.inspect(connection)
+            return sorted([*seen.get_table_names(), *seen.get_view_names()])
     finally:
         engine.dispose()
 

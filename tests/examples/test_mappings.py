@@ -19,9 +19,10 @@ from ips_pipeline import cli_operations, flows, settings, worked_sites
 from ips_pipeline.errors import UsageError
 from ips_pipeline.mhsds import standard
 from ips_pipeline.sources import mapping as mappings
+from ips_pipeline.sources import mapping_draft
 from ips_pipeline.sources.extract import extract
 from ips_pipeline.sources.madeup import shapes, systems
-from ips_pipeline.sources.madeup.people import month
+from ips_pipeline.sources.madeup.people import Canary, month
 from ips_pipeline.store import stages
 from ips_pipeline.submission import access
 
@@ -163,3 +164,53 @@ def test_the_same_seed_gives_the_same_trust_and_a_used_folder_is_left_alone(tmp_
     (tmp_path / "mine.txt").touch()
     with pytest.raises(UsageError, match="not an empty folder"):
         shapes.write_site(EXAMPLES / "rio-like", tmp_path)
+
+
+@pytest.fixture(scope="module")
+def drafts(sites: dict[str, settings.Site]) -> dict[str, mapping_draft.Draft]:
+    return {name: mapping_draft.draft(site, "trust") for name, site in sites.items()}
+
+
+def test_a_draft_finds_most_columns_and_is_never_sure_of_a_wrong_one(drafts: dict[str, mapping_draft.Draft]) -> None:
+    for name, drafted in drafts.items():
+        columns = {
+            (table, element): str(column.column).lower()
+            for table, about in mappings.load(EXAMPLES / name / "mapping.yaml").tables.items()
+            for element, column in about.columns.items()
+            if column.column is not None
+        }
+        guesses = {(table, guess.element): guess for table, held in drafted.guesses.items() for guess in held}
+        right = [key for key, column in columns.items() if key in guesses and guesses[key].column.lower() == column]
+        sure = {key for key, guess in guesses.items() if guess.score >= mapping_draft.SURE and guess.ready}
+        assert len(right) >= 0.88 * len(columns), name
+        assert len(sure.intersection(right)) >= 0.8 * len(columns), name
+        assert (sure & set(columns)) - set(right) == set(), name
+
+
+def test_a_draft_is_a_mapping_as_it_stands(drafts: dict[str, mapping_draft.Draft], tmp_path: Path) -> None:
+    for name, drafted in drafts.items():
+        (tmp_path / f"{name}.yaml").write_text(drafted.text, encoding="utf-8")
+        mapping = mappings.load(tmp_path / f"{name}.yaml")
+        assert mappings.check(mapping).missing_required == (), name
+        sure = {guess.element for guess in drafted.guesses["MHS101"] if guess.score >= mapping_draft.SURE and guess.ready}
+        assert set(mapping.tables["MHS101"].columns) == sure
+
+
+def test_a_draft_holds_none_of_the_values_it_was_made_from(drafts: dict[str, mapping_draft.Draft]) -> None:
+    records = shapes.trust().records
+    people = ("LocalPatientID", "NHSNumber", "surname", "forename", "PersonBirthDate")
+    values = {str(record[key]) for record in records["people"] for key in people if record[key]}
+    values |= {str(record["ServiceRequestID"]) for record in records["referrals"]} | {str(record["CareContactID"]) for record in records["contacts"]}
+    values |= {str(record["Postcode"]) for record in records["addresses"] if record["Postcode"]} | set(Canary.of(0).values)
+    assert len(values) > 1000
+    for name, drafted in drafts.items():
+        assert [value for value in values - {"None"} if value in drafted.text] == [], name
+
+
+def test_a_part_of_a_file_may_be_drafted_alone_and_a_wrong_source_is_named(sites: dict[str, settings.Site]) -> None:
+    drafted = mapping_draft.draft(sites["excel-workbook"], "trust", ["caseload.xlsx#Sessions"])
+    assert list(drafted.guesses) == ["MHS201"]
+    assert "caseload_sessions: {file: caseload.xlsx, sheet: Sessions, heading_row: 3}" in drafted.text
+    assert "# MHS101Referral: nothing here looks like it" in drafted.text
+    with pytest.raises(UsageError, match=r"has no source trusts \(did you mean trust\?\)"):
+        mapping_draft.draft(sites["excel-workbook"], "trusts")
