@@ -392,8 +392,7 @@ def _accept(site: Site, provider: str, period: str, judged: stages.Stage) -> dic
         site.accepted(provider, period),
         lambda folder: _take_accepted(judged, folder),
         staging=site.staging,
-        # The checks beyond the portal reject nothing, so what they depend on makes no other rows.
-        identity=stages.identity_of({name: value for name, value in judged.manifest["inputs"].items() if name != "checks"}),
+        identity=returns.accepted_identity(judged),
         inputs={"findings": judged.identity, "landing": judged.manifest["inputs"]["landing"]},
     )
     kept = {"findings": judged.identity, "accepted": accepted.identity, "rows_rejected": facts["rows_rejected"]}

@@ -333,8 +333,7 @@ def build_package(
         raise SubmissionRejected(f"{provider} {period} would be rejected as a file ({', '.join(codes)}); correct the records and run the month again")
     accepted = _current(site.accepted(provider, period), f"No accepted rows of {provider} {period} are in force; run the month first")
     landed = _current(site.landing(provider, period), f"Nothing has landed for {provider} {period}; run the month first")
-    made_from = accepted.manifest["inputs"]
-    if made_from["findings"] != findings.identity or made_from["landing"] != landed.identity:
+    if not _accepted_by(accepted, findings) or accepted.manifest["inputs"]["landing"] != landed.identity:
         raise InputError(f"The input of {provider} {period} has changed since its rows were accepted; run the month again")
     for stage in (landed, findings, accepted):
         stages.verify(stage)
@@ -588,9 +587,19 @@ def _in_force(site: Site, provider: str, period: str) -> tuple[stages.Stage, sta
         raise InputError(f"{provider} {period} would be rejected as a file ({', '.join(codes)}); there is no return to sign off")
     accepted = _current(site.accepted(provider, period), f"No accepted rows of {provider} {period} are in force; run the month first")
     package = _current(site.package(provider, period), f"No package of {provider} {period} has been built; build it with: ips submission build")
-    if accepted.manifest["inputs"]["findings"] != findings.identity or package.manifest["inputs"]["accepted"] != accepted.identity:
+    if not _accepted_by(accepted, findings) or package.manifest["inputs"]["accepted"] != accepted.identity:
         raise InputError(f"The package of {provider} {period} was not made of the rows in force; build it again with: ips submission build")
     return findings, accepted, package
+
+
+def accepted_identity(findings: stages.Stage) -> str:
+    """What the accepted rows of these findings are named: the checks beyond the portal reject nothing, so what they depend on makes no other rows."""
+    return stages.identity_of({name: value for name, value in findings.manifest["inputs"].items() if name != "checks"})
+
+
+def _accepted_by(accepted: stages.Stage, findings: stages.Stage) -> bool:
+    """Whether the accepted rows follow from the findings, or from earlier ones that differ only in the checks beyond the portal."""
+    return accepted.manifest["inputs"]["findings"] == findings.identity or accepted.identity == accepted_identity(findings)
 
 
 def _current(shelf: Path, otherwise: str) -> stages.Stage:
