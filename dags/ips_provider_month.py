@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import dag, get_current_context, task, task_group
 
-from dags.ips_tasks import ACCEPTED, DEFAULT_ARGS, LONDON, asked_by, guarded, month_of, monthly, period_param, reason_of, replay_params, site
+from dags.ips_tasks import ACCEPTED, DEFAULT_ARGS, LONDON, asked_by, guarded, month_of, monthly, now, period_param, reason_of, replay_params, site
 from dags.pools import POOLS, pool_of
 
 if TYPE_CHECKING:
@@ -30,10 +31,13 @@ def submissions() -> list[dict[str, str]]:
 @guarded
 def extract(provider: str, period: str) -> dict[str, Any]:
     """Land what the provider's systems hold for the month, mapped to MHSDS, immutable and recorded."""
-    from ips_pipeline import flows
+    from ips_pipeline import flows, late
 
-    context = get_current_context()
-    landed = flows.extract(site(), provider, period, why=reason_of(context), by=asked_by(context))
+    context, here = get_current_context(), site()
+    landed = flows.extract(here, provider, period, why=reason_of(context), by=asked_by(context))
+    marked = [f"{month.provider}  {month.words(here, now())}" for month in late.marks(here, provider)]
+    for line in (*flows.remarks(landed), *marked):
+        logging.getLogger(__name__).warning("%s", line)
     # What is different from the landing before stays in its own stages; the next task needs a reference, not a tree.
     return {key: landed[key] for key in ("provider", "period", "landing", "rows", "changed")}
 
@@ -97,6 +101,9 @@ approvals end if anything changes.
 
 **Waiting in grey (scheduled) while others run** - `extract` waits for a slot of its source's pool (Admin → Pools, `ips_<source>`), so that no more
 extracts read a trust's database at once than `slots` in SITE.toml allows.
+
+**A warning in the log of a green `extract`** - the source has changed and was taken all the same, records were added, changed or withdrawn since the
+landing before, or a month that was handed over has late records now. `ips drift list` and `ips calendar` have the details.
 
 **Another month:** trigger with the parameter `period`.
 

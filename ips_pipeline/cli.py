@@ -658,7 +658,7 @@ def _answer(arguments: Sequence[str] | None) -> int:  # noqa: PLR0911 - one retu
 
 def _say_outcomes(screen: Screen, summary: Summary) -> None:
     """One line per provider over all its months, and one per submission that was rejected as a file."""
-    from ips_pipeline.sources import changes
+    from ips_pipeline import flows
 
     for provider in dict.fromkeys(outcome["provider"] for outcome in summary.outcomes):
         own = [outcome for outcome in summary.outcomes if outcome["provider"] == provider]
@@ -674,12 +674,8 @@ def _say_outcomes(screen: Screen, summary: Summary) -> None:
         told = ", ".join(f"{change} {count}" for change, count in sorted(sum(map(Counter, found), Counter[str]()).items()))
         screen.say(f"{code}  the source has changed in {len(found)} month{'s' if len(found) > 1 else ''} and was taken: {told}; see: ips drift list")
     for landed in summary.different:
-        if landed["different"]:
-            merged = f"; {landed['people_merged']:,} people were merged with others" if landed["people_merged"] else ""
-            told = changes.words(changes.counts({"tables": landed["different"]}))
-            screen.say(f"{landed['provider']}  {landed['period']}  since the landing before: {told}{merged}")
-        for month, why in landed["late_unread"].items():
-            screen.say(f"{landed['provider']}  {month}  was handed over and cannot be looked at for late records: {why}")
+        for line in flows.remarks({**landed, "drift": {}}):
+            screen.say(line)
     for refusal in (*summary.rejected, *summary.stopped):
         screen.say(refusal["message"])
 

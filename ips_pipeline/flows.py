@@ -112,6 +112,22 @@ def extract(
     return _extracted(provider, period, landed, different, drifted, late.look(site, provider, period))
 
 
+def remarks(landed: Mapping[str, Any]) -> list[str]:
+    """What an operator should know of an extract that was taken, a line each: how the source has changed, which records are others than in the
+    landing before, and which months could not be looked at for late records. Of what ``extract`` returned; counts and names, no value.
+    """
+    where, lines = f"{landed['provider']}  {landed['period']}", []
+    if landed["drift"]:
+        told = ", ".join(f"{change} {count}" for change, count in sorted(landed["drift"].items()))
+        lines.append(f"{where}  the source has changed and was taken: {told}; see: ips drift list")
+    if landed["different"]:
+        merged = f"; people merged with others: {landed['people_merged']:,}" if landed["people_merged"] else ""
+        lines.append(f"{where}  since the landing before: {changes.words(changes.counts({'tables': landed['different']}))}{merged}")
+    for month, why in landed["late_unread"].items():
+        lines.append(f"{landed['provider']}  {month}  was handed over and cannot be looked at for late records: {why}")
+    return lines
+
+
 def _different(site: Site, provider: str, period: str, was: str | None, landed: stages.Stage) -> Mapping[str, Any]:
     """The facts of the comparison with the landing before, where there is one that is still kept and has other content."""
     if was is None or was == landed.identity or not stages.held(site.landing(provider, period), was):

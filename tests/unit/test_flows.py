@@ -69,3 +69,15 @@ def test_without_any_release_a_month_is_measured_alone(site: Site, monkeypatch: 
 def test_what_is_no_month_is_refused(site: Site) -> None:
     with pytest.raises(UsageError, match="yyyy-mm"):
         flows.to_release(site, ["June"])
+
+
+def test_what_is_different_in_an_extract_is_told_in_a_line_each() -> None:
+    landed = {"provider": "RXA", "period": "2026-08", "drift": {}, "different": {}, "people_merged": 0, "late_unread": {}}
+    assert flows.remarks(landed) == []
+    contact = {"added": 2, "changed": 0, "withdrawn": 1, "moved": 0}
+    changed = {"drift": {"new code": 1, "column added": 2}, "different": {"MHS201CareContact": contact}, "people_merged": 1}
+    told = flows.remarks({**landed, **changed, "late_unread": {"2026-07": "Input error: the source has no such month"}})
+    assert told[0] == "RXA  2026-08  the source has changed and was taken: column added 2, new code 1; see: ips drift list"
+    assert told[1].startswith("RXA  2026-08  since the landing before: ") and told[1].endswith("; people merged with others: 1")
+    assert "2 added" in told[1] and "1 withdrawn" in told[1]
+    assert told[2] == "RXA  2026-07  was handed over and cannot be looked at for late records: Input error: the source has no such month"
