@@ -35,7 +35,11 @@ open AS (
         registration.EndDateGMPRegistration IS NULL
         AND registration.GMPReg IS NOT NULL
         AND registration.GMPReg NOT IN (SELECT code FROM code_group WHERE group_name = 'not a practice')
-    QUALIFY record.RecordNumber = max(record.RecordNumber) OVER (PARTITION BY record.Person_ID, record.UniqMonthID)
+),
+deciding AS (
+    SELECT Person_ID, UniqMonthID, max(RecordNumber) AS RecordNumber
+    FROM open
+    GROUP BY Person_ID, UniqMonthID
 )
 SELECT
     open.Person_ID,
@@ -43,4 +47,8 @@ SELECT
     open.gp_row,
     gp_practice.SubICB
 FROM open
+SEMI JOIN deciding
+    ON deciding.Person_ID = open.Person_ID
+    AND deciding.UniqMonthID = open.UniqMonthID
+    AND deciding.RecordNumber = open.RecordNumber
 LEFT JOIN gp_practice ON gp_practice.GMPReg = open.GMPReg

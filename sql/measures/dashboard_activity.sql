@@ -3,17 +3,12 @@
 -- A contact of a person in two sub-ICBs counts twice.
 -- Grain: one row per monthly referral record with a direct contact. Keys: submission, patient_row, ServiceRequestID.
 WITH record AS (
-    SELECT
-        submission,
-        patient_row,
-        ServiceRequestID,
-        any_value(Person_ID) AS Person_ID,
-        any_value(UniqServReqID) AS UniqServReqID,
-        any_value(UniqMonthID) AS UniqMonthID,
-        any_value(FinancialYear) AS FinancialYear,
-        count(DISTINCT sub_icb) AS sub_icbs
-    FROM dashboard_referral
-    GROUP BY submission, patient_row, ServiceRequestID
+    SELECT submission, patient_row, ServiceRequestID, Person_ID, UniqServReqID, UniqMonthID, FinancialYear, count(*) AS sub_icbs
+    FROM (
+        SELECT DISTINCT submission, patient_row, ServiceRequestID, Person_ID, UniqServReqID, UniqMonthID, FinancialYear, sub_icb
+        FROM dashboard_referral
+    )
+    GROUP BY submission, patient_row, ServiceRequestID, Person_ID, UniqServReqID, UniqMonthID, FinancialYear
 ),
 contact AS (
     SELECT DISTINCT submission, ServiceRequestID, CareContactID, CareContDate, ConsMechanismMH
