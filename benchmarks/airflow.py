@@ -231,12 +231,16 @@ def compare(site: Path, data: Path, expected: Path) -> list[str]:
 
 def _task_process(airflow: Airflow) -> int:
     """The process of a running task: the innermost one that Airflow has named after it."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid,pgid,args"], check=True, capture_output=True, text=True).stdout.splitlines()
-    groups = {process.pid for process in airflow.running.values()}
-    found = [line.split(None, 3) for line in listed[1:]]
-    named = [
-        (int(pid), int(parent)) for pid, parent, group, name in found if int(group) in groups and re.search("airflow worker -- [0-9a-f-]{36}", name)
-    ]
+    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], check=True, capture_output=True, text=True).stdout.splitlines()
+    found = {int(pid): (int(parent), name) for pid, parent, name in (line.split(None, 2) for line in listed[1:])}
+    ours = {process.pid for process in airflow.running.values()}
+
+    def of_ours(pid: int) -> bool:
+        while pid in found and pid not in ours:
+            pid = found[pid][0]
+        return pid in ours
+
+    named = [(pid, parent) for pid, (parent, name) in found.items() if re.search("airflow worker -- [0-9a-f-]{36}", name) and of_ours(pid)]
     innermost = [pid for pid, _ in named if pid not in {parent for _, parent in named}]
     if not innermost:
         raise SystemExit("No task is running")
