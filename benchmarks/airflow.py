@@ -39,7 +39,8 @@ PERIOD = "2026-09"
 TWO = ("MU1", "DFC")
 MONTHLY, NATIONAL = "ips_provider_month", "ips_national_rollup"
 POSTGRES = Path("/usr/lib/postgresql/15/bin")
-#: Seconds without a heartbeat after which the scheduler gives a task up; Airflow's default of 300 would make each fault five minutes longer.
+#: Seconds without a heartbeat after which the scheduler gives a task up, and between its looks for tasks that another scheduler has left; Airflow's
+#: defaults of 300 would make each fault five minutes longer.
 HEARTBEAT_TIMEOUT = 30
 PATIENCE = 1500.0
 WITHOUT_AIRFLOW = """
@@ -133,6 +134,8 @@ class Airflow:
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": servers.metadata,
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT),
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+            # How soon a scheduler takes over what one that is gone had queued.
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": str(HEARTBEAT_TIMEOUT),
         }
         if celery:
             self.variables |= {
