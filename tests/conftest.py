@@ -117,7 +117,7 @@ def _running(kind: Kind) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Server]:
-    """A PostgreSQL server of this session; tests are skipped where none is installed, or fail where IPS_TEST_SERVERS is ``required``."""
+    """A PostgreSQL server for all tests; they are skipped where none is installed, or fail where IPS_TEST_SERVERS is ``required``."""
     yield from _running("postgresql")
 
 
