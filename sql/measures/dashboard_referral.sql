@@ -1,25 +1,36 @@
 -- IPS referrals of the dashboard, as they stood in each month: found by team, or by an IPS procedure at a direct contact of the month.
 -- Two sub-ICBs of one person give two rows, as do two names of one provider; the published table counts both, and so does this.
 -- Grain: one row per monthly referral record, sub-ICB and provider name. Keys: submission, patient_row, referral_row, sub_icb, provider_name.
-WITH route AS (
-    SELECT submission, ServiceRequestID, true AS by_team FROM ips_team_referral
-    UNION ALL
-    SELECT submission, ServiceRequestID, false AS by_team FROM ips_contact WHERE by_any_procedure AND dashboard_direct
+WITH named AS (
+    -- What the published table calls a provider, by procedure and by team; the register may have two names.
+    SELECT DISTINCT
+        submission.submission,
+        coalesce(general.level, provider.Name) AS provider_name,
+        coalesce(general.level, by_team.level, provider.Name) AS provider_name_by_team
+    FROM submission
+    LEFT JOIN provider ON provider.OrgIDProvider = submission.OrgIDProv
+    LEFT JOIN code_level AS general
+        ON general.class = 'dashboard provider name'
+        AND general.code = submission.OrgIDProv
+    LEFT JOIN code_level AS by_team
+        ON by_team.class = 'dashboard provider name, team route'
+        AND by_team.code = submission.OrgIDProv
 ),
 found AS (
-    SELECT DISTINCT
-        route.submission,
-        route.ServiceRequestID,
-        coalesce(named.level, CASE WHEN route.by_team THEN team_named.level END, provider.Name) AS provider_name
-    FROM route
-    INNER JOIN submission ON submission.submission = route.submission
-    LEFT JOIN provider ON provider.OrgIDProvider = submission.OrgIDProv
-    LEFT JOIN code_level AS named
-        ON named.class = 'dashboard provider name'
-        AND named.code = submission.OrgIDProv
-    LEFT JOIN code_level AS team_named
-        ON team_named.class = 'dashboard provider name, team route'
-        AND team_named.code = submission.OrgIDProv
+    SELECT held.submission, held.ServiceRequestID, named.provider_name_by_team AS provider_name
+    FROM ips_team_referral AS held
+    INNER JOIN (SELECT DISTINCT submission, provider_name_by_team FROM named) AS named ON named.submission = held.submission
+
+    UNION ALL
+
+    -- Found both ways, a referral is told apart by the provider's name alone.
+    SELECT DISTINCT contact.submission, contact.ServiceRequestID, named.provider_name
+    FROM ips_contact AS contact
+    INNER JOIN named ON named.submission = contact.submission
+    WHERE
+        contact.by_any_procedure
+        AND contact.dashboard_direct
+        AND NOT (contact.by_team AND named.provider_name IS NOT DISTINCT FROM named.provider_name_by_team)
 ),
 place AS (
     -- Codes that say nowhere have no successor and no name, so a code and its successor decide everything else.
@@ -71,6 +82,7 @@ SELECT
     referral.patient_row,
     referral.row AS referral_row,
     referral.ServiceRequestID,
+    referral.CareProfTeamLocalID,
     submission.OrgIDProv || referral.ServiceRequestID AS UniqServReqID,
     referral.Person_ID,
     referral.ReferralRequestReceivedDate,

@@ -2,22 +2,21 @@
 -- A referral counts once per team it is with and once per open GP registration of the person, because the published code joins it to both
 -- when it fetches the team; a referral with two teams is therefore two rows, one of them under a team that may not be an IPS team.
 -- Grain: one row per row of dashboard_referral, team of the referral and open GP registration. Keys: none, rows may repeat.
-WITH team AS (
-    SELECT submission, row AS referral_row, ServiceRequestID, CareProfTeamLocalID AS team
-    FROM ips_referral
+WITH held AS (
+    SELECT referral.*, referral.CareProfTeamLocalID AS team
+    FROM dashboard_referral AS referral
 
     UNION ALL
 
-    SELECT referral.submission, referral.row AS referral_row, referral.ServiceRequestID, other.OtherCareProfTeamLocalID AS team
+    SELECT referral.*, other.OtherCareProfTeamLocalID AS team
     FROM MHS102OtherServiceType AS other
-    INNER JOIN ips_referral AS referral
+    INNER JOIN dashboard_referral AS referral
         ON referral.submission = other.submission
         AND referral.ServiceRequestID = other.ServiceRequestID
 ),
 joined AS (
     SELECT
         referral.*,
-        team.team,
         referral.ReferralRequestReceivedDate BETWEEN referral.ReportingPeriodStartDate AND referral.ReportingPeriodEndDate AS is_new,
         referral.ServDischDate IS NOT NULL AS discharged,
         date_diff('day', referral.ReferralRequestReceivedDate, referral.ServDischDate) AS days_open,
@@ -43,11 +42,7 @@ joined AS (
         coalesce(employment.hours_15_or_less, false) AS hours_15_or_less,
         coalesce(employment.hours_unknown, true) AS hours_unknown,
         coalesce(employment.start_known, false) AS start_known
-    FROM dashboard_referral AS referral
-    INNER JOIN team
-        ON team.submission = referral.submission
-        AND team.ServiceRequestID = referral.ServiceRequestID
-        AND team.referral_row = referral.referral_row
+    FROM held AS referral
     INNER JOIN patient_sub_icb
         ON patient_sub_icb.submission = referral.submission
         AND patient_sub_icb.patient_row = referral.patient_row
