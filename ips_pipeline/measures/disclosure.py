@@ -43,13 +43,14 @@ class Parts:
     """Which cells make up which: an entry per part, with the number of its relation; the arrays are as long as one another.
 
     Relations are numbered from 0 and their entries stand together. A ``share`` has one part, and what is left of its total is published
-    nowhere, but may be a small count itself.
+    nowhere, but may be a small count itself; so has a ``pool``, a count over fewer months that is part of one over more.
     """
 
     relation: Numbers
     total: Numbers
     part: Numbers
     share: Flags
+    pool: Flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,9 @@ def apply(connection: Connection, rule: Rule) -> None:
     described = _columns(connection, "SELECT amount, earlier, unseen FROM cell ORDER BY cell")
     amount = described["amount"].astype(np.int64)
     cells = Cells(amount, described["earlier"].astype(np.bool_), described["unseen"].astype(np.bool_))
-    held = _columns(connection, "SELECT relation, total, part, share FROM cell_part ORDER BY relation, part")
+    held = _columns(connection, "SELECT relation, total, part, share, pool FROM cell_part ORDER BY relation, part")
     relation, total, part = (held[name].astype(np.int64) for name in ("relation", "total", "part"))
-    parts = Parts(relation, total, part, held["share"].astype(np.bool_))
+    parts = Parts(relation, total, part, held["share"].astype(np.bool_), held["pool"].astype(np.bool_))
     hidden = hide(cells, parts, rule)
     state = np.select([amount == 0, (amount > 0) & (amount < rule.smallest), hidden], ["zero", "suppressed", "secondary"], "rounded")
     connection.register("state", pa.table({"cell": np.arange(len(amount)), "state": pa.array(state.tolist(), pa.string())}))
@@ -95,10 +96,11 @@ class _World:
         first = np.flatnonzero(np.diff(parts.relation, prepend=-1)) if len(parts.relation) else np.zeros(0, np.int64)
         self.total = parts.total[first]
         share = parts.share[first]
+        told_apart = share | parts.pool[first]
         left = amount[self.total] - _add(parts.relation, amount[parts.part], len(first))
         # More in the parts than in the total: some are in two of them, or the measure is faulty; then only bounds hold.
         self.overlaps = left < 0
-        remains = np.flatnonzero(share & (left >= 0) | (left > 0))
+        remains = np.flatnonzero(told_apart & (left >= 0) | (left > 0))
         self.relation = np.concatenate([parts.relation, remains])
         self.part = np.concatenate([parts.part, cells + np.arange(len(remains))])
         self.amount = np.concatenate([amount, left[remains]])
@@ -111,10 +113,11 @@ class _World:
         nowhere = np.ones(len(remains), np.bool_)
         published = np.concatenate([~held.unseen, ~nowhere])
         self.settled = np.concatenate([held.earlier | held.unseen, nowhere])
-        self.sensitive = small & np.concatenate([~(held.earlier | held.unseen), share[remains]])
+        self.sensitive = small & np.concatenate([~(held.earlier | held.unseen), told_apart[remains]])
         self.hidden: Flags = small | ~published
         self.least = np.where(published, 1, 0)
-        # The rest of a share is as sensitive as the share, and a share that leaves a small rest is hidden with it.
+        # The rest of a share is as sensitive as the share, and a share that leaves a small rest is hidden with it. Those whom a longer period
+        # has and a shorter one has not are so too, but rounding both periods keeps them apart unless other numbers narrow them.
         beside = self.part[np.isin(self.relation, remains[share[remains] & small[cells:]])]
         self.hidden[beside[self.amount[beside] > 0]] = True
         rounded = (self.amount + rule.base // 2) // rule.base * rule.base

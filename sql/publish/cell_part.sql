@@ -1,5 +1,6 @@
 -- Which cells make up which: levels make up the level above them or a coarser level, quantities make up others as the registry says, one quantity
--- is published under two names, and a numerator is part of its denominator, of which the rest is nobody's cell but must not be given away either.
+-- is published under two names, and a numerator is part of its denominator, of which the rest is nobody's cell but must not be given away either;
+-- nor must those whom a count over 24 months has and the one over its last 12 has not.
 -- Grain: one row per relation and part of it. Keys: relation, part.
 WITH counted_cell AS (
     -- Where there is nobody there is nothing to give away.
@@ -135,6 +136,25 @@ related AS (
 
     UNION ALL
 
+    SELECT 'pool ' || shorter.months AS kind, whole.cell AS total, part.cell AS part
+    FROM pool AS longer
+    INNER JOIN (SELECT months, period_start, lead(months) OVER (ORDER BY months) AS next_months FROM pool) AS shorter
+        ON shorter.next_months = longer.months
+    INNER JOIN counted_cell AS whole
+        ON whole.period_start = longer.period_start
+        AND whole.period_end = getvariable('period_end')
+    INNER JOIN counted_cell AS part
+        ON part.family = whole.family
+        -- A quantity over more than twelve months is named after them: n_fair_people_24.
+        AND regexp_replace(part.quantity, '_[0-9]+$', '') = regexp_replace(whole.quantity, '_[0-9]+$', '')
+        AND part.period_start = shorter.period_start
+        AND part.period_end = whole.period_end
+        AND part.breakdown = whole.breakdown
+        AND part.level = whole.level
+        AND part.level_name IS NOT DISTINCT FROM whole.level_name
+
+    UNION ALL
+
     SELECT 'bands ' || coarser.breakdown || ' ' || published_as.other_family AS kind, whole.cell AS total, part.cell AS part
     FROM coarser_or_unknown AS coarser
     INNER JOIN counted_cell AS part
@@ -172,6 +192,7 @@ related AS (
 SELECT
     dense_rank() OVER (ORDER BY kind, total) - 1 AS relation,
     kind LIKE 'share %' AS share,
+    kind LIKE 'pool %' AS pool,
     total,
     part
 FROM related

@@ -304,3 +304,26 @@ def test_two_years_are_pooled_where_the_months_reach_back(new_world: Callable[[]
     assert values["FAIR11", "All", "All"][:2] == (1, 2)
     assert values["FAIR14", "Provider", "RAA"][:2] == (1, 2)
     assert values["FAIR21", "All", "All"][:2] == (0, 0)
+
+
+def test_who_came_in_an_earlier_year_alone_cannot_be_told_from_two_periods(
+    new_world: Callable[[], Any], run: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Five people in the year before the last and one before them: 5 and 6 would both be shown as 5, and leave the one among 0, 1 and 2."""
+    world = new_world()
+    world.submission("RAA", "2023-09")
+    for number in range(6):
+        month, person = ("2023-10" if number == 0 else "2024-10"), f"P{number}"
+        world.add("RAA", month, "MHS001MPI", describe(person, f"999000000{number}"))
+        row = {"ServiceRequestID": f"R-{person}", "LocalPatientID": person, "ReferralRequestReceivedDate": f"{month}-01"}
+        world.add("RAA", month, "MHS101Referral", {**row, "CareProfTeamLocalID": "IPS"})
+    run(world, tmp_path)
+    rows = pq.read_table(tmp_path / "out" / "measures.parquet").to_pylist()
+    people = {
+        (row["measure_id"], row["variant"]): (row["denominator"], row["disclosure"])
+        for row in rows
+        if row["measure_id"] in ("FAIR11", "FAIR21") and row["breakdown"] == "All"
+    }
+    assert (people["FAIR11", "unsuppressed"][0], people["FAIR21", "unsuppressed"][0]) == (5, 6)
+    assert people["FAIR11", "local"] == (None, "secondary")
+    assert people["FAIR21", "local"] == (5, "zero")

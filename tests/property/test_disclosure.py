@@ -75,10 +75,11 @@ def shown(value: int, hidden: bool) -> int | None:
     return None if hidden else (value + 2) // 5 * 5
 
 
-def relations(sums: Sequence[tuple[int, Sequence[int], bool]]) -> Parts:
-    entries = [(relation, total, part, share) for relation, (total, parts, share) in enumerate(sums) for part in parts]
+def relations(sums: Sequence[tuple[int, Sequence[int], bool]], pools: Sequence[tuple[int, int]] = ()) -> Parts:
+    entries = [(relation, total, part, share, False) for relation, (total, parts, share) in enumerate(sums) for part in parts]
+    entries += [(len(sums) + relation, longer, shorter, False, True) for relation, (longer, shorter) in enumerate(pools)]
     columns = [np.array(column, np.int64) for column in zip(*entries, strict=True)]
-    return Parts(columns[0], columns[1], columns[2], columns[3].astype(np.bool_))
+    return Parts(columns[0], columns[1], columns[2], columns[3].astype(np.bool_), columns[4].astype(np.bool_))
 
 
 def hiding(amounts: Sequence[int], parts: Parts, earlier: Sequence[int] = (), unseen: Sequence[int] = ()) -> Flags:
@@ -172,10 +173,33 @@ def test_a_rolling_count_of_two_months_gives_nobody_away_who_entered_or_left() -
 
 
 @settings(deadline=None)
+@given(levels=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=5))
+def test_a_longer_period_less_a_shorter_one_gives_nobody_away(levels: list[tuple[int, int, int]]) -> None:
+    """Counts of the last 12, 24 and 36 months by level, each with its total: who came in the years before counts as a number too."""
+    by_pool = [[sum(level[: years + 1]) for level in levels] for years in range(3)]
+    # A pool after the other, each its total and then its levels.
+    amounts = [value for pool in by_pool for value in (sum(pool), *pool)]
+    width = 1 + len(levels)
+    sums = [(years * width, list(range(years * width + 1, (years + 1) * width)), False) for years in range(3)]
+    pools = [(number + width, number) for number in range(2 * width)]
+    hidden = hiding(amounts, relations(sums, [pair for pair in pools if amounts[pair[1]]]))
+    reader = Reader(sums=[*((total, parts) for total, parts, _ in sums), *((longer, [shorter, ("before", longer)]) for longer, shorter in pools)])
+    # Those of the years before add up over the levels too.
+    for years in (1, 2):
+        reader.sums.append((("before", years * width), [("before", years * width + level) for level in range(1, width)]))
+    for number, value in enumerate(amounts):
+        reader.sees(number, shown(value, bool(hidden[number])))
+    rest = {("before", longer): amounts[longer] - amounts[shorter] for longer, shorter in pools}
+    reader.known |= dict.fromkeys(rest, (0, ENDLESS))
+    reader.concludes()
+    assert reader.narrow(dict(enumerate(amounts)) | rest) == []
+
+
+@settings(deadline=None)
 @given(amounts=counts)
 def test_what_need_not_be_hidden_is_shown(amounts: list[int]) -> None:
     """Without a total nothing can be worked out, so only the small numbers are hidden."""
-    nothing = Parts(*(np.zeros(0, np.int64) for _ in range(3)), np.zeros(0, np.bool_))  # type: ignore[arg-type]
+    nothing = Parts(*(np.zeros(0, np.int64) for _ in range(3)), *(np.zeros(0, np.bool_) for _ in range(2)))  # type: ignore[arg-type]
     assert [value in SMALL for value in amounts] == hiding(amounts, nothing).tolist()
 
 
