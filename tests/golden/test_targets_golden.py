@@ -13,8 +13,8 @@ from ips_pipeline.measures import targets
 from ips_pipeline.store import duck
 
 HEADER = ",".join(targets.COLUMNS) + "\n"
-#: Months of the last contact of the eight people of RAA, of whom two are one person; the twelve months end in 2026-08.
-LAST_SEEN = ["2025-09", "2025-10", "2025-12", "2026-01", "2026-04", "2026-06", "2026-08", "2026-08"]
+#: Months of the last contact of the nine referrals of RAA, of whom two are of one person; the twelve months end in 2026-08, so the last counts no more.
+LAST_SEEN = ["2025-09", "2025-10", "2025-12", "2026-01", "2026-04", "2026-06", "2026-08", "2026-08", "2025-08"]
 
 
 def row(text: str) -> str:
@@ -37,6 +37,8 @@ CASES: dict[str, tuple[list[str], tuple[int | None, ...]]] = {
     "people": (["ACC02 provider RAA 2026-10-31 people rolling 20"], (7, 20, None, 2, 8)),
     # Four referrals since 1 April; 5 of 12 months gone by, 7 left.
     "in the year": (["ACC05 provider RAA 2027-03-31 referrals ytd 24"], (4, 24, 10, 0, 3)),
+    # The two of August are one person.
+    "people in the year": (["ACC06 provider RAA 2027-03-31 people ytd 24"], (3, 24, 10, 0, 3)),
     "of the ICB": (["ACC01 icb Q1 2026-10-31 referrals rolling 20"], (8, 20, None, 2, 7)),
     "of everything": (["ACC01 site - 2026-10-31 referrals rolling 20"], (8, 20, None, 2, 7)),
     "nothing sent": (["ACC01 provider RNO 2026-10-31 referrals rolling 20"], (None, 20, None, None, None)),
@@ -47,7 +49,7 @@ CASES: dict[str, tuple[list[str], tuple[int | None, ...]]] = {
 
 def tell(world: Any) -> None:
     for number, month in enumerate(LAST_SEEN):
-        patient, nhs_number = f"P{number}", "9990000018" if number > 5 else None
+        patient, nhs_number = f"P{number}", "9990000018" if number in (6, 7) else None
         world.add(
             "RAA", month, "MHS001MPI", {"LocalPatientID": patient, "NHSNumber": nhs_number, "PersonBirthDate": "1994-05-05", "Postcode": "AA1 1AA"}
         )
