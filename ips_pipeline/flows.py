@@ -30,6 +30,7 @@ from ips_pipeline.quality.findings import Portal, period_days
 from ips_pipeline.quality.validate import Verdict
 from ips_pipeline.reports import earlier
 from ips_pipeline.reports.data_docs import write_data_docs
+from ips_pipeline.reports.landings import Again, Different, Landed
 from ips_pipeline.reports.release import released_values, write_release_site
 from ips_pipeline.reports.validation import Checked, write_validation_reports
 from ips_pipeline.settings import PERIOD, Site, check_period
@@ -38,7 +39,7 @@ from ips_pipeline.sources import records as record_sources
 from ips_pipeline.sources.extract import extract as extract_month
 from ips_pipeline.store import ledger, stages, steps
 from ips_pipeline.store.folders import discover, steady
-from ips_pipeline.submission import access, package
+from ips_pipeline.submission import access, calendar, package
 
 Progress = Callable[[str], None]
 
@@ -246,6 +247,7 @@ def _judge_together(site: Site, wanted: Sequence[tuple[str, str]]) -> list[stage
     A provider's months come in their order.
     """
     named: list[tuple[tuple[str, str], stages.Stage, dict[str, Any]]] = []
+    told = _landings(site, wanted)
     local = local_checks.read(site.local_checks)
     landed_before = {provider: _landed(site, provider) for provider in dict.fromkeys(provider for provider, _ in wanted)}
     planned: dict[tuple[str, str], str] = {}
@@ -267,6 +269,8 @@ def _judge_together(site: Site, wanted: Sequence[tuple[str, str]]) -> list[stage
                 "history": {month: stage.identity for month, stage in before.items() if month in _months_before(period, checks.HISTORY_MONTHS)},
                 "local": {check.file.name: stages.file_hash(check.file) for check in local},
             },
+            # The report tells of these.
+            "late": told[provider, period].facts(),
             # The report compares with these. A month judged in this call counts by the identity it is about to have.
             "previous": _last_upload(site.findings(provider, period), landed.identity),
             "months": {
@@ -312,6 +316,7 @@ def _judge_together(site: Site, wanted: Sequence[tuple[str, str]]) -> list[stage
                     for month, identity in about[provider, period]["months"].items()
                 ],
                 worklist=True,
+                landed=told[provider, period],
             )
             for ((provider, period), _), verdict in zip(new, verdicts, strict=True)
         ]
@@ -332,6 +337,52 @@ def _judge_together(site: Site, wanted: Sequence[tuple[str, str]]) -> list[stage
             )
             for key, _, inputs in named
         ]
+
+
+def _landings(site: Site, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Landed]:
+    """What is known of the months as they landed, by the ledger: how each differs from the landing before, and which months to send again.
+
+    Of those the ones up to the month itself, so that the report of an earlier month is not about later ones.
+    """
+    lines: dict[tuple[str | None, str | None], list[ledger.Entry]] = {}
+    for entry in ledger.entries(site.ledger):
+        if entry.kind == "landed":
+            lines.setdefault((entry.provider, entry.period), []).append(entry)
+    marks = late.marks(site)
+    windows = calendar.load(site.calendar)
+
+    def different(provider: str, period: str, was: str, now: str, at: str, tables: Mapping[str, changes.Counts] | None) -> Different | None:
+        kept = changes.kept(site, provider, period, was, now)
+        if kept is None and tables is None:
+            return None
+        facts = kept.manifest["facts"] if kept else {}
+        counts = changes.counts(facts) if kept else tables
+        return Different(period, _london(at), counts or {}, facts.get("people"), kept.path / changes.CHANGES if kept else None)
+
+    found = {}
+    for provider, period in wanted:
+        now = _in_force(site.landing(provider, period))
+        before = next((entry for entry in reversed(lines.get((provider, period), [])) if entry.facts["landing"] != now), None)
+        again = []
+        for mark in marks:
+            if mark.provider != provider or mark.period > period:
+                continue
+            was = different(provider, mark.period, mark.handed_over, mark.landing, mark.sent_at, mark.tables)
+            noticed = datetime.fromisoformat(mark.at)
+            accepting = windows.accepting(mark.period)
+            left = [(window.opens, window.closes) for window in accepting if window.closes_at() >= noticed]
+            run = _in_force(site.landing(provider, mark.period)) == mark.landing or any(
+                entry.at > mark.at for entry in lines.get((provider, mark.period), [])
+            )
+            again += [Again(was, _london(mark.at), run, left if accepting else None)] if was else []
+        since = different(provider, period, before.facts["landing"], now, before.at, None) if before and now else None
+        found[provider, period] = Landed(before is None, since, again)
+    return found
+
+
+def _london(at: str) -> date:
+    """The day of a line of the ledger, by the clock of London."""
+    return datetime.fromisoformat(at).astimezone(calendar.LONDON).date()
 
 
 def _landed(site: Site, provider: str) -> dict[str, stages.Stage]:

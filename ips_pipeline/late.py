@@ -23,13 +23,18 @@ from ips_pipeline.submission import calendar
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """A month that is different at source since it was handed over: by table, and the landing that holds it as it is now."""
+    """A month that is different at source since it was handed over: by table, and the landing that holds it as it is now.
+
+    ``at`` is when that was noticed, ``handed_over`` the landing that the return was made of, and ``sent_at`` when it was handed over.
+    """
 
     provider: str
     period: str
     landing: str
     at: str
     tables: Mapping[str, Counts]
+    handed_over: str
+    sent_at: str
 
     def words(self, site: Site, moment: datetime) -> str:
         """2026-07: Care Contact: 4 added, 1 withdrawn since the return was handed over; the window closes on 17 September 2026."""
@@ -57,10 +62,11 @@ def look(site: Site, provider: str, period: str) -> dict[str, str]:
 
 def mark(site: Site, provider: str, period: str, entries: Sequence[ledger.Entry] | None = None) -> Late | None:
     """What is different in a month since it was handed over, by the ledger (or those lines of it); None when nothing is known to be."""
-    last = _last(ledger.about(site.ledger, provider, period) if entries is None else entries)
-    if last is None or not last.facts["tables"]:
+    entries = ledger.about(site.ledger, provider, period) if entries is None else entries
+    last, sent = _last(entries), next((entry for entry in reversed(entries) if entry.kind == "submitted"), None)
+    if last is None or sent is None or not last.facts["tables"]:
         return None
-    return Late(provider, period, last.facts["landing"], last.at, changes.counts(last.facts))
+    return Late(provider, period, last.facts["landing"], last.at, changes.counts(last.facts), last.facts["handed_over"], sent.at)
 
 
 def marks(site: Site, provider: str | None = None) -> list[Late]:

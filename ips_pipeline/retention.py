@@ -214,10 +214,14 @@ def _needed(site: Site) -> dict[Path, str]:
             left += _made_of(site, path)
     for path in in_force:
         if path.relative_to(site.restricted).parts[0] == "findings":
-            previous = stages.opened(path.parent, path.name).manifest["inputs"].get("previous")
-            if previous is not None:
-                # The next judgement of the same rows compares with it again, and has to come out the same.
+            inputs = stages.opened(path.parent, path.name).manifest["inputs"]
+            # The next judgement of the same rows compares with these again, and has to come out the same.
+            if (previous := inputs.get("previous")) is not None:
                 found.setdefault(path.parent / previous, MADE_OF)
+            late = inputs.get("late") or {"before": None, "again": []}
+            for told in (late["before"], *(item["different"] for item in late["again"])):
+                if told and told["records"]:
+                    found.setdefault(site.restricted / "changes" / path.parent.parent.name / told["period"] / told["records"], MADE_OF)
     return found
 
 

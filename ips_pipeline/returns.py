@@ -593,12 +593,14 @@ def _in_force(site: Site, provider: str, period: str) -> tuple[stages.Stage, sta
 
 
 def accepted_identity(findings: stages.Stage) -> str:
-    """What the accepted rows of these findings are named: the checks beyond the portal reject nothing, so what they depend on makes no other rows."""
-    return stages.identity_of({name: value for name, value in findings.manifest["inputs"].items() if name != "checks"})
+    """What the accepted rows of these findings are named: the checks beyond the portal reject nothing, and neither does what the report tells of
+    late records, so what they depend on makes no other rows.
+    """
+    return stages.identity_of({name: value for name, value in findings.manifest["inputs"].items() if name not in ("checks", "late")})
 
 
 def _accepted_by(accepted: stages.Stage, findings: stages.Stage) -> bool:
-    """Whether the accepted rows follow from the findings, or from earlier ones that differ only in the checks beyond the portal."""
+    """Whether the accepted rows follow from the findings, or from earlier ones that differ only in checks beyond the portal or in late records."""
     return accepted.manifest["inputs"]["findings"] == findings.identity or accepted.identity == accepted_identity(findings)
 
 

@@ -19,8 +19,9 @@ from typing import Any, Protocol
 from ips_pipeline.errors import InputError
 from ips_pipeline.mhsds import standard as mhsds
 from ips_pipeline.mhsds.standard import REJECTING, Edition, Rule, Standard
-from ips_pipeline.reports import earlier, pages, records
+from ips_pipeline.reports import earlier, landings, pages, records
 from ips_pipeline.reports.earlier import Change, Outcome
+from ips_pipeline.reports.landings import Landed
 from ips_pipeline.reports.worklist import NO_TEAM, WORKBOOK, Task, write_worklist
 from ips_pipeline.store import folders
 from ips_pipeline.store.duck import Connection, create_table, identifier, session, text_literal
@@ -122,7 +123,7 @@ class Checked:
 
     ``previous`` is the folder that the check of the last upload of the same month wrote, ``months`` what the checks of earlier
     months came to; both may be left to ``earlier``, folders that checks of the same provider wrote, the latest last. With
-    ``worklist`` the workbook is written too.
+    ``worklist`` the workbook is written too. ``landed`` is what is known of a month as it landed; None for a folder, which did not.
     """
 
     out: Path
@@ -133,6 +134,7 @@ class Checked:
     months: Sequence[Outcome] = ()
     earlier: Sequence[Path] = ()
     worklist: bool = False
+    landed: Landed | None = None
 
 
 def write_validation_report(
@@ -148,11 +150,12 @@ def write_validation_report(
     previous: Path | None = None,
     months: Sequence[Outcome] = (),
     worklist: bool = False,
+    landed: Landed | None = None,
     checks: Mapping[str, CheckWords] | None = None,
     temporary: Path | None = None,
 ) -> Path:
     """Write ``report.html`` beside the findings of one submission and give its path; see ``write_validation_reports``."""
-    checked = Checked(out, submission, provider, period, previous, months, worklist=worklist)
+    checked = Checked(out, submission, provider, period, previous, months, worklist=worklist, landed=landed)
     (page,) = write_validation_reports(
         [checked], sentences=sentences, advice=advice, edition=edition, not_evaluated=not_evaluated, checks=checks, temporary=temporary
     )
@@ -190,6 +193,7 @@ def write_validation_reports(
     for start in range(0, len(checked), _BATCH):
         batch = checked[start : start + _BATCH]
         read = [folder for one in batch for folder in (one.out, one.submission, one.previous, *one.earlier) if folder]
+        read += landings.folders(one.landed for one in batch if one.worklist)
         with session(read=read, temporary=temporary) as connection:
             contents = _contents(connection, batch, rules, words)
         written += [pages.write_page(one.out / PAGE, "validation.html", {**shared, **held}) for one, held in zip(batch, contents, strict=True)]
@@ -223,6 +227,7 @@ def _contents(connection: Connection, batch: Sequence[Checked], rules: Mapping[s
     per_table = _per_table(connection, standard, {number: counts or counted.get(number, {}) for number, counts in enumerate(held, 1)})
     per_team = _per_team(connection, words)
     checks = _checks(connection, batch, words)
+    landings.load(connection, standard, {number: one.landed for number, one in enumerate(batch, 1) if one.worklist and one.landed})
     contents = []
     for number, one in enumerate(batch, 1):
         provider, period = sent[number]
@@ -247,6 +252,7 @@ def _contents(connection: Connection, batch: Sequence[Checked], rules: Mapping[s
             "groups": _by_severity(fired[number], words),
             "gate": _gate(one.out / "gate.json"),
             "change": _change(changed[number], fired[number], rules, words) if number in changed else None,
+            "late": landings.content(one.landed, standard, provider),
             "trend": _trend([*months[number], outcome]),
             "completeness": _completeness(one.out / "completeness.csv", standard),
             "checks": checks[number],
@@ -496,6 +502,9 @@ def _write_worklist(connection: Connection, number: int, path: Path, content: Ma
         {code: words.task(code, rules) for code in codes},
         title=f"Work list of the MHSDS submission{': ' + name if name else ''}",
         verdict=f"{said}. {content['rejected']:,} of {content['submitted']:,} rows rejected, {content['warned']:,} more with a warning.",
+        again=[f"{pages.month(item['month'])} has to be sent again. {item['sending']}. {item['next']}" for item in content["late"]["again"]]
+        if content["late"]
+        else (),
     )
 
 

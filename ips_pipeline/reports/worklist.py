@@ -1,7 +1,7 @@
 """The work list of one validated submission as a workbook: a sheet per team, what to mend first at the top, and where to find it.
 
-It names the local ids of the records, so it stays in the restricted zone. Every cell is text or a number and never a formula,
-whatever stands in the data.
+Records that came late, changed or were withdrawn have a sheet of their own. It names the local ids of the records, so it stays in the
+restricted zone. Every cell is text or a number and never a formula, whatever stands in the data.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from ips_pipeline.store.stages import storage_error
 
 WORKBOOK = "worklist.xlsx"
 NO_TEAM = "No team"
+
+LATE = "Late records"
 
 #: Rows of work on one sheet: fewer than a sheet holds (1,048,576), and more than a team works through.
 SHEET_ROWS = 2_000
@@ -59,6 +61,16 @@ COLUMNS: Sequence[tuple[str, int]] = (
     ("Team", 20),
     ("Month of the file", 11),
 )
+LATE_COLUMNS: Sequence[tuple[str, int]] = (
+    ("Month", 10),
+    ("Compared with", 38),
+    ("What", 28),
+    ("Table", 26),
+    ("Known by", 30),
+    ("Record", 30),
+    ("Person before", 20),
+    ("Person now", 20),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +92,15 @@ def write_worklist(
     *,
     title: str,
     verdict: str,
+    again: Sequence[str] = (),
     sheet_rows: int = SHEET_ROWS,
     all_rows: int = ALL_ROWS,
 ) -> Path:
     """Write the workbook, readable by its owner only; it appears whole or not at all, and the same findings give the same bytes.
 
-    Reads ``work`` (submission, code, priority, table_name, row, month, frees), ``place``, ``place_team`` and ``team``. Raises
-    RetryableError when the workbook cannot be written.
+    ``again`` says of each month that has to be sent again until when and how. Reads ``work`` (submission, code, priority, table_name, row,
+    month, frees), ``place``, ``place_team``, ``team`` and ``late_record`` (see ``landings.load``). Raises RetryableError when the workbook
+    cannot be written.
     """
     try:
         # Beside the report, not in the machine's temporary folder: the rows are patient data.
@@ -104,7 +118,7 @@ def write_worklist(
             )
             # A date of its own would make every workbook different.
             book.set_properties({"title": title, "created": datetime(2000, 1, 1)})
-            _Book(book, connection, submission, tasks, sheet_rows, all_rows).write(title, verdict)
+            _Book(book, connection, submission, tasks, sheet_rows, all_rows).write(title, verdict, again)
             book.close()
             made.chmod(0o600)
             made.replace(path)
@@ -142,15 +156,18 @@ class _Book:
         self._number = book.add_format({"valign": "top", "num_format": "#,##0"})
         self._bold = book.add_format({"bold": True, "font_size": 14})
 
-    def write(self, title: str, verdict: str) -> None:
+    def write(self, title: str, verdict: str, again: Sequence[str]) -> None:
         teams = self._teams()
         shown: dict[str, int] = {}
         for team in teams:
             shown[team.sheet] = max(min(team.rows, self._sheet_rows, self._left), 0)
             self._left -= shown[team.sheet]
-        self._summary(title, verdict, teams, shown)
+        ((late,),) = self._connection.execute("SELECT count(*) FROM late_record WHERE submission = ?", [self._submission]).fetchall()
+        self._summary(title, verdict, again, teams, shown, late)
         for team in teams:
             self._sheet(team, shown[team.sheet])
+        if late:
+            self._late(late)
 
     def _teams(self) -> list[_Team]:
         """The teams with work, the one with most rejections first and no team last."""
@@ -163,7 +180,7 @@ class _Book:
             [self._submission],
         ).fetchall()
         own, others = found[:TEAM_SHEETS], found[TEAM_SHEETS:]
-        used = {"summary", "history"}
+        used = {"summary", "history", LATE.lower()}
         teams = []
         for team, kind, rows, rejecting, frees in own:
             name = NO_TEAM if team is None else _clean(team)
@@ -174,7 +191,7 @@ class _Book:
             teams.append(_Team(f"{len(others):,} other teams", "", sheet_name("Other teams", used), names, *counts))
         return teams
 
-    def _summary(self, title: str, verdict: str, teams: Sequence[_Team], shown: Mapping[str, int]) -> None:
+    def _summary(self, title: str, verdict: str, again: Sequence[str], teams: Sequence[_Team], shown: Mapping[str, int], late: int) -> None:
         sheet = self._book.add_worksheet("Summary")
         _set_print(sheet, landscape=False)
         for column, width in enumerate((30, 44, 12, 12, 12, 34)):
@@ -182,6 +199,7 @@ class _Book:
         sheet.write_string(0, 0, title, self._bold)
         lines = [
             verdict,
+            *again,
             "A sheet per team: the team of the row's referral or contact, or every team that holds a referral of the person.",
             "Rows that wait only for a row they depend on are not listed: they come back by themselves. Priority 1 rejects the file, 2 rejects",
             "rows, 3 endangers a measure or is a severity 1 warning, 4 is any other warning. Rows freed: rows that this line alone holds back.",
@@ -204,7 +222,13 @@ class _Book:
                 row += 1
                 sheet.write_string(row, 0, _more(missing))
         if not teams:
-            sheet.write_string(row + 1, 0, "Nothing to mend in any row.")
+            row += 1
+            sheet.write_string(row, 0, "Nothing to mend in any row.")
+        if late:
+            row += 2
+            sheet.write_string(row, 0, "Records that came late, changed or were withdrawn", self._top)
+            sheet.write_number(row, 2, late, self._number)
+            sheet.write_url(row, 5, f"internal:'{LATE}'!A1", string=LATE)
         row += 3
         for code, table, month in self._connection.execute(
             "SELECT code, table_name, month FROM work WHERE submission = ? AND row = 0 ORDER BY priority, table_name, code, month", [self._submission]
@@ -240,6 +264,28 @@ class _Book:
                 self._line(sheet, place, line)
         if missing := team.rows - rows:
             sheet.write_string(place + 1, 0, _more(missing), self._top)
+
+    def _late(self, rows: int) -> None:
+        """The records that are others than in the landing before, or than in what was handed over."""
+        sheet = self._book.add_worksheet(LATE)
+        _set_print(sheet, landscape=True)
+        sheet.freeze_panes(1, 0)
+        sheet.repeat_rows(0)
+        for column, (title, width) in enumerate(LATE_COLUMNS):
+            sheet.set_column(column, column, width)
+            sheet.write_string(0, column, title, self._head)
+        shown = min(rows, self._sheet_rows)
+        sheet.autofilter(0, 0, shown, len(LATE_COLUMNS) - 1)
+        found = self._connection.execute(
+            "SELECT month, against, what, table_name, known_by, record, person_was, person_now FROM late_record WHERE submission = ?"
+            " ORDER BY place, table_name, what, record, person_was, person_now LIMIT ?",
+            [self._submission, shown],
+        ).fetchall()
+        for place, line in enumerate(found, 1):
+            for column, value in enumerate(line):
+                self._text(sheet, place, column, value or "")
+        if missing := rows - shown:
+            sheet.write_string(shown + 1, 0, _more(missing, "changes.csv under restricted/changes has"), self._top)
 
     def _line(self, sheet: Worksheet, place: int, line: tuple[Any, ...]) -> None:
         code, table, row, patient, referral, contact, frees, team, month = line
@@ -281,8 +327,8 @@ def _clean(value: str) -> str:
     return shown if len(shown) <= _CELL else shown[: _CELL - 1] + "…"
 
 
-def _more(rows: int) -> str:
-    return f"{rows:,} more lines are not shown here; findings.csv and checks.csv have every one of them"
+def _more(rows: int, where: str = "findings.csv and checks.csv have") -> str:
+    return f"{rows:,} more lines are not shown here; {where} every one of them"
 
 
 def _set_print(sheet: Worksheet, *, landscape: bool) -> None:

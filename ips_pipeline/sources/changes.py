@@ -45,9 +45,23 @@ def keep(site: Site, provider: str, period: str, was: stages.Stage, now: stages.
     The facts are ``tables``: by table the fields of ``Counts``, where anything is different, and ``people``: how many persons' records
     belong to another person now, which is how a merge of two persons shows. Raises InputError where a landing is not what it was.
     """
-    inputs = {"provider": provider, "period": period, "was": was.identity, "now": now.identity}
+    inputs = _inputs(provider, period, was.identity, now.identity)
     build = partial(_compare, site, was.path, now.path)
     return stages.write(site.changes(provider, period), build, staging=site.staging, identity=stages.identity_of(inputs), inputs=inputs)
+
+
+def kept(site: Site, provider: str, period: str, was: str, now: str) -> stages.Stage | None:
+    """The comparison of two landings of a month, by their identities; None where it was never made, or is kept no longer."""
+    identity = stages.identity_of(_inputs(provider, period, was, now))
+    shelf = site.changes(provider, period)
+    return stages.opened(shelf, identity) if stages.held(shelf, identity) else None
+
+
+def known_by(about: Table) -> list[str]:
+    """The elements that ``record`` names a record of a table by: its key, else those of its elements that are keys of other tables."""
+    keys = [field.element for field in about.fields if field.key]
+    ids = {field.element for table in standard.load().tables.values() for field in table.fields if field.key}
+    return keys or [element for element in about.elements if element in ids]
 
 
 def counts(facts: Mapping[str, Any]) -> dict[str, Counts]:
@@ -58,6 +72,10 @@ def counts(facts: Mapping[str, Any]) -> dict[str, Counts]:
 def words(tables: Mapping[str, Counts]) -> str:
     """Care Contact: 4 added, 1 changed, 1 withdrawn; Referral: 1 added."""
     return "; ".join(f"{standard.load().table(name).title}: {item.words()}" for name, item in tables.items())
+
+
+def _inputs(provider: str, period: str, was: str, now: str) -> dict[str, str]:
+    return {"provider": provider, "period": period, "was": was, "now": now}
 
 
 def _compare(site: Site, was: Path, now: Path, folder: Path) -> Mapping[str, Any]:
@@ -84,10 +102,7 @@ def _table(connection: Connection, about: Table) -> Counts:
     """Compare ``was`` and ``now`` of one table and add to ``told`` which records are different, by ids alone."""
     keys = [field.element for field in about.fields if field.key]
     named = ", ".join(identifier(element) for element in keys or about.elements)
-    ids = {field.element for table in standard.load().tables.values() for field in table.fields if field.key}
-    shown = (
-        " || ' ' || ".join(f"coalesce({identifier(element)}, '')" for element in (keys or [item for item in about.elements if item in ids])) or "''"
-    )
+    shown = " || ' ' || ".join(f"coalesce({identifier(element)}, '')" for element in known_by(about)) or "''"
     # As multisets: a landing may hold a key twice, which is for the rules to find.
     connection.execute("CREATE OR REPLACE TEMP TABLE came AS (FROM now EXCEPT ALL FROM was)")
     connection.execute("CREATE OR REPLACE TEMP TABLE went AS (FROM was EXCEPT ALL FROM now)")

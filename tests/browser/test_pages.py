@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,9 @@ import axe_core_python
 import pytest
 
 from ips_pipeline.reports.earlier import Outcome, write_outcome
+from ips_pipeline.reports.landings import Again, Different, Landed
 from ips_pipeline.reports.validation import write_validation_report
+from ips_pipeline.sources.changes import Counts
 from tests.unit.test_release_site import PAGES, cell, full, mhs116, release, share, write
 
 if TYPE_CHECKING:
@@ -161,7 +164,20 @@ def _report(home: Path) -> Path:
         period="2026-08",
         months=[Outcome("RXA", f"2026-{month:02d}", "published", month == 3, 123_456 + month, 9_876 - month, 54_321) for month in range(1, 8)],
         previous=_previous(home),
+        landed=_landed(),
     )
+
+
+def _landed() -> Landed:
+    """Records that are different in tables of long names, and months to send again with many windows, with one, and with none left."""
+    names = ("MHS201CareContact", "MHS515RestrictiveInterventType", "MHS401MHActPeriod")
+    counts = {name: Counts(12_345, 6_789, 1_234, 567) for name in names}
+    windows = [(date(2026, 9, 1), date(2026, 9, 17)), (date(2026, 9, 21), date(2026, 10, 25)), (date(2026, 10, 26), date(2026, 11, 19))]
+    again = [
+        Again(Different(f"2026-{month:02d}", date(2026, month + 1, 17), counts, month, None), date(2026, 9, 8), month == 7, windows[: month - 5])
+        for month in (5, 6, 7)
+    ]
+    return Landed(False, Different("2026-08", date(2026, 9, 2), counts, 3, None), again)
 
 
 def _previous(home: Path) -> Path:

@@ -13,6 +13,7 @@ from ips_pipeline.quality import validate as validation
 from ips_pipeline.sources import madeup
 from ips_pipeline.store import stages
 from ips_pipeline.submission import access
+from tests.unit.test_worklist import sheets
 
 MONTHS = ("2025-04", "2025-05")
 
@@ -53,6 +54,21 @@ def test_the_ledger_tells_the_year_in_its_order(told: year.Outcome) -> None:
     assert [entry.at for entry in told.entries] == sorted(entry.at for entry in told.entries)
     assert told.entries[-1].at[:10] == "2025-06-19"
     assert told.faults == []
+
+
+def test_the_reports_tell_of_late_records_and_the_work_lists_name_them(told: year.Outcome) -> None:
+    provider = told.site.providers[0].code
+    (_, again), (rejected, mended) = ([stage.path for stage in stages.kept(told.site.findings(provider, month))] for month in MONTHS)
+    # A number that is mistyped for a while is of a person in the month before, too, which was handed over by then.
+    page = (rejected / "report.html").read_text()
+    assert f'data-again="{MONTHS[0]}"' in page and f"--period {MONTHS[0]} --replay" in page and "until 20 June 2025" in page
+    assert "data-again" not in (mended / "report.html").read_text()
+    # The rows that were written up late are in the month that was run again.
+    assert "Since the landing before, of 9 May 2025" in (again / "report.html").read_text()
+    lines = sheets(again / "worklist.xlsx")["Late records"][1:]
+    contacts = [row[5] for row in lines if row[2:4] == ["Added", "MHS201CareContact"]]
+    assert len(contacts) > 5
+    assert not any(contact in (again / "report.html").read_text() for contact in contacts)
 
 
 def test_two_roles_approved_each_return_and_nobody_is_named(told: year.Outcome) -> None:

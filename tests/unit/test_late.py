@@ -14,7 +14,9 @@ from click.testing import CliRunner
 
 from ips_pipeline import flows, late, settings
 from ips_pipeline.cli import ips
+from ips_pipeline.reports.landings import Landed
 from ips_pipeline.sources import changes
+from ips_pipeline.sources.changes import Counts
 from ips_pipeline.store import ledger, stages
 
 SITE = """\
@@ -197,6 +199,44 @@ def test_the_window_that_is_left_is_told(site: settings.Site) -> None:
     said = [mark.words(site, datetime(2026, month, day, tzinfo=UTC)).partition("; ")[2] for month, day in ((9, 19), (11, 1))]
     assert said[0] == "the window opens on 21 September 2026 and closes on 25 October 2026"
     assert said[1] == "the last window for it is closed"
+
+
+def test_the_report_of_a_month_is_told_what_is_different_and_which_months_to_send_again(site: settings.Site) -> None:
+    flows.extract(site, *JULY)
+    assert flows._landings(site, [JULY])[JULY] == Landed(True, None, [])
+    hand_over(site, *JULY)
+    flows.extract(site, *AUGUST)
+    send(home(site), "2026-07", contacts("2026-07", 1, 2, 3, 4))
+    send(home(site), "2026-08", contacts("2026-08", 1, 2, 3))
+    flows.extract(site, *AUGUST)
+    told = flows._landings(site, [JULY, AUGUST])
+    assert told[JULY].first and told[AUGUST].before is not None
+    assert told[AUGUST].before.tables == {"MHS201CareContact": Counts(1, 0, 0, 0)}
+    (again,) = told[AUGUST].again
+    assert (again.different.period, again.different.tables, again.run) == ("2026-07", {"MHS201CareContact": Counts(1, 0, 0, 0)}, False)
+    assert again.windows is not None and all(opens < closes for opens, closes in again.windows)
+    assert [item.records.read_text().splitlines()[1:] for _, _, item in told[AUGUST].records() if item.records] == [
+        ["MHS201CareContact,added,C083,,"],
+        ["MHS201CareContact,added,C074,,"],
+    ]
+    # What a stage is named by holds neither a record nor a path.
+    named = json.dumps(told[AUGUST].facts())
+    assert "C08" not in named and str(home(site)) not in named
+
+    flows.extract(site, *JULY, why="contacts came late")
+    told = flows._landings(site, [JULY, AUGUST])
+    assert [item.run for item in (*told[JULY].again, *told[AUGUST].again)] == [True, True]
+    assert told[JULY].before is not None and told[JULY].before.tables == {"MHS201CareContact": Counts(1, 0, 0, 0)}
+    hand_over(site, *JULY)
+    assert flows._landings(site, [AUGUST])[AUGUST].again == []
+
+
+def test_a_landing_that_comes_back_is_compared_with_the_one_between(site: settings.Site) -> None:
+    for numbers in ((1, 2), (1, 2, 3), (1, 2)):
+        send(home(site), "2026-08", contacts("2026-08", *numbers))
+        flows.extract(site, *AUGUST)
+    found = flows._landings(site, [AUGUST])[AUGUST].before
+    assert found is not None and found.tables == {"MHS201CareContact": Counts(0, 0, 1, 0)}
 
 
 def test_months_that_were_not_handed_over_and_those_too_far_back_are_not_looked_at(site: settings.Site) -> None:

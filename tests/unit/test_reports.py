@@ -19,7 +19,9 @@ import pytest
 from ips_pipeline.errors import InputError
 from ips_pipeline.reports import pages
 from ips_pipeline.reports.earlier import Outcome, write_outcome
+from ips_pipeline.reports.landings import Again, Different, Landed
 from ips_pipeline.reports.validation import Checked, write_validation_report, write_validation_reports
+from ips_pipeline.sources.changes import Counts
 from tests.unit.test_worklist import sheets
 
 CANARY = "CANARY-9990417"
@@ -307,6 +309,101 @@ def test_the_work_list_names_each_fault_once_and_the_rows_it_frees(tmp_path: Pat
     assert "5" in found["T1"][1] and f"{CANARY}-1" in found["T1"][1]
     assert "Correct the postcode in the patient record." in found["T1"][1]
     assert [(row[1], row[4]) for row in found["No team"][1:]] == [("MHS20142", "4"), ("MHS20147", "3")]
+
+
+CHANGED = [
+    ("MHS101Referral", "added", f"{CANARY}-R9", "", ""),
+    ("MHS101Referral", "changed", "=R1", "", ""),
+    ("MHS101Referral", "changed", "R2", "", ""),
+    ("MHS101Referral", "moved", "R2", f"{CANARY}-2", f"{CANARY}-1"),
+    ("MHS002GP", "withdrawn", f"{CANARY}-2", "", ""),
+]
+
+
+def changed(folder: Path, period: str, since: date, lines: Sequence[tuple[str, ...]] = CHANGED) -> Different:
+    """A comparison as an extract leaves it: its file of records, and the counts of it."""
+    path = write_csv(folder / period / "changes.csv", ["table", "what", "record", "person_was", "person_now"], lines)
+    tables = {name: Counts(*(sum(line[:2] == (name, what) for line in lines) for what in KINDS)) for name in sorted({line[0] for line in lines})}
+    return Different(period, since, tables, 1, path)
+
+
+KINDS = ("added", "changed", "withdrawn", "moved")
+
+
+def late(page: Path) -> str:
+    """The text of the section about late records."""
+    section = page.read_text().split('aria-labelledby="late"')[1].split("</section>")[0]
+    return " ".join(re.sub(r"<[^>]+>", " ", section).replace(" .", ".").split()).replace("&#34;", '"')
+
+
+def test_late_records_are_counted_on_the_page_and_named_in_the_work_list(tmp_path: Path) -> None:
+    held = judged(tmp_path, [], [])
+    again = Again(
+        changed(tmp_path / "c", "2026-06", date(2026, 8, 17), CHANGED[:1]), date(2026, 9, 8), False, [(date(2026, 9, 1), date(2026, 9, 17))]
+    )
+    landed = Landed(False, changed(tmp_path / "c", "2026-08", date(2026, 9, 2)), [again])
+    page = held.report(provider="RXA", period="2026-08", landed=landed, worklist=True)
+    assert read(page).rows["late|MHS101"] == ["Service or Team Referral MHS101", "1", "2", "1", "0"]
+    assert read(page).rows["late|MHS002"][1:] == ["0", "0", "0", "1"]
+    said = late(page)
+    for words in (
+        "Since the landing before, of 2 September 2026, the source has other records of this month. 1 person was merged with others",
+        "June 2026, handed over on 17 August 2026 Service or Team Referral: 1 added.",
+        "Noticed on 8 September 2026. It may be sent until 17 September 2026.",
+        'ips run --config SITE.toml --provider RXA --period 2026-06 --replay --why "…"',
+    ):
+        assert words in said, words
+    assert CANARY not in page.read_text()
+    found = sheets(held.out / "worklist.xlsx")
+    assert [row[:7] for row in found["Late records"][1:]] == [
+        ["2026-08", "the landing before, 2 September 2026", "Withdrawn", "MHS002GP", "LocalPatientID", f"{CANARY}-2"],
+        ["2026-08", "the landing before, 2 September 2026", "Added", "MHS101Referral", "ServiceRequestID", f"{CANARY}-R9"],
+        ["2026-08", "the landing before, 2 September 2026", "Changed", "MHS101Referral", "ServiceRequestID", "=R1"],
+        [
+            "2026-08",
+            "the landing before, 2 September 2026",
+            "Changed, of another person now",
+            "MHS101Referral",
+            "ServiceRequestID",
+            "R2",
+            f"{CANARY}-2",
+        ],
+        ["2026-06", "what was handed over, 17 August 2026", "Added", "MHS101Referral", "ServiceRequestID", f"{CANARY}-R9"],
+    ]
+    assert any(row[0].startswith("June 2026 has to be sent again. It may be sent until 17 September 2026. Run") for row in found["Summary"] if row)
+    assert ["Records that came late, changed or were withdrawn", "5", "Late records"] in found["Summary"]
+
+
+SEPTEMBER = (date(2026, 9, 1), date(2026, 9, 17))
+
+
+@pytest.mark.parametrize(
+    ("run", "windows", "sending", "steps"),
+    [
+        (True, [SEPTEMBER], "until 17 September 2026.", "The month has been run again: have its package built, approved and handed over."),
+        (False, [(date(2026, 9, 21), date(2026, 10, 25))], "from 21 September 2026 to 25 October 2026.", "Run that month again"),
+        (False, [SEPTEMBER, (date(2026, 9, 21), date(2026, 10, 25))], "until 17 September 2026, and from 21 September", "Run that month again"),
+        (False, [], "The last window for it is closed.", "Nothing can be sent any more: what was handed over stands."),
+        (False, None, "No window for it is known.", "Enter the windows of the year in the calendar of the site. Run that month again"),
+    ],
+)
+def test_what_to_do_about_a_month_follows_from_its_windows(
+    tmp_path: Path, run: bool, windows: list[tuple[date, date]] | None, sending: str, steps: str
+) -> None:
+    again = Again(changed(tmp_path / "c", "2026-07", date(2026, 8, 17)), date(2026, 9, 8), run, windows)
+    said = late(judged(tmp_path, [], []).report(provider="RXA", period="2026-08", landed=Landed(True, None, [again])))
+    assert "This is the first landing of the month" in said
+    assert sending in said and f"What to do next: {steps}" in said
+
+
+def test_landings_that_are_the_same_or_not_kept_are_told_and_a_folder_has_none(tmp_path: Path) -> None:
+    held = judged(tmp_path, [], [])
+    same = late(held.report(period="2026-08", landed=Landed(False, Different("2026-08", date(2026, 9, 2), {}, 0, None)), worklist=True))
+    assert "No record of the month is different from the landing before, of 2 September 2026." in same
+    assert "No month up to this one that was handed over is known to be different now." in same
+    assert "Late records" not in sheets(held.out / "worklist.xlsx")
+    assert "is kept no longer" in late(held.report(period="2026-08", landed=Landed(False, None)))
+    assert 'id="late"' not in held.report(period="2026-08").read_text()
 
 
 @dataclass

@@ -131,6 +131,16 @@ def test_the_judgement_that_the_one_in_force_was_compared_with_stays(made: setti
     assert going(made, "findings") == [older["findings"].identity]
 
 
+def test_the_comparisons_that_the_report_in_force_tells_of_stay(made: settings.Site) -> None:
+    july = (MONTH[0], "2026-07")
+    kept, loose = ([put(made, made.changes(*where), {"comparison": name}) for where in (MONTH, july)] for name in ("told of", "of nobody"))
+    for where in (MONTH, july):
+        put(made, made.changes(*where), {"comparison": "in force"})
+    late = {"before": {"period": MONTH[1], "records": kept[0].identity}, "again": [{"different": {"period": july[1], "records": kept[1].identity}}]}
+    put(made, made.findings(*MONTH), {"late": late})
+    assert sorted(going(made, "changes")) == sorted(stage.identity for stage in loose)
+
+
 def test_a_purge_is_in_the_ledger_with_who_why_what_and_how_many(made: settings.Site) -> None:
     first, second, third = (run(made, version) for version in ("first", "second", "third"))
     kept = {path for stage in third.values() for path in stage.path.rglob("*")}

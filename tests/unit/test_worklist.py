@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ips_pipeline.mhsds import standard
+from ips_pipeline.reports import landings
 from ips_pipeline.reports.worklist import COLUMNS, Task, sheet_name, write_worklist
 from ips_pipeline.store.duck import session
 
@@ -38,6 +40,7 @@ def book(
             "CREATE TABLE place (submission INTEGER, table_name VARCHAR, row BIGINT, patient VARCHAR, referral VARCHAR, contact VARCHAR, own VARCHAR)"
         )
         connection.execute("CREATE TABLE place_team (submission INTEGER, table_name VARCHAR, row BIGINT, team VARCHAR)")
+        landings.load(connection, standard.load(), {})
         connection.execute("CREATE TABLE team (submission INTEGER, team VARCHAR, kind VARCHAR)")
         for line in work:
             connection.execute("INSERT INTO work VALUES (?, ?, ?, ?, ?, ?, ?)", list(line))
@@ -141,8 +144,8 @@ def test_the_same_work_gives_the_same_bytes_for_the_owner_only(tmp_path: Path) -
 
 @given(st.lists(st.text(max_size=60), max_size=20))
 def test_sheet_names_are_ones_that_excel_takes(wanted: list[str]) -> None:
-    used = {"summary", "history"}
+    used = {"summary", "history", "late records"}
     names = [sheet_name(name, used) for name in wanted]
-    assert len({name.lower() for name in (*names, "summary", "history")}) == len(names) + 2
+    assert len({name.lower() for name in (*names, "summary", "history", "late records")}) == len(names) + 3
     for name in names:
         assert 1 <= len(name) <= 31 and not re.search(r"[\[\]:*?/\\]", name) and not name.startswith("'") and not name.endswith("'")
