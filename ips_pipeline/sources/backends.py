@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import ssl
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -43,12 +45,13 @@ Encryption = Literal["this machine", "verified", "encrypted", "off"]
 
 @dataclass(slots=True)
 class _Opening:
-    """What makes an engine, and what is run in a new session and at the head of its transaction."""
+    """What makes an engine, what is run in a new session, and in how many seconds it has to be there where the driver sees to that not itself."""
 
     url: sa.URL
     arguments: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     on_connect: Callable[[Any], None] | None = None
+    within: int | None = None
 
 
 def kind_of(url: sa.URL) -> str:
@@ -90,6 +93,8 @@ def engine(name: str, source: SqlSource, url: sa.URL) -> sa.Engine:
     make = {"postgresql": _postgresql, "mysql": _mysql, "mssql": _mssql, "oracle": _oracle}.get(kind_of(url))
     opening = make(source, url, protection) if make else _Opening(url)
     made = sa.create_engine(opening.url, connect_args=opening.arguments, poolclass=sa.NullPool, hide_parameters=True, **opening.options)
+    if (seconds := opening.within) is not None:
+        event.listen(made, "do_connect", lambda dialect, _record, given, keys: _connected(seconds, lambda: dialect.connect(*given, **keys)))
     if opening.on_connect is not None:
         run = opening.on_connect
         event.listen(made, "connect", lambda connection, _record: run(connection))
@@ -109,6 +114,48 @@ def begin(connection: sa.Connection, name: str) -> None:
                 raise InputError(
                     f"Source {name}: the login may change the database, which SQL Server cannot refuse a session; use one that only reads"
                 )
+
+
+def _connected(seconds: int, connect: Callable[[], Any]) -> Any:
+    """What ``connect`` gives or raises; TimeoutError when neither has happened after so many seconds.
+
+    It runs in a thread that does not keep the process alive. A driver that waits for a server that says nothing cannot be called back and is left
+    there; should it succeed after all, the session is closed.
+    """
+    outcome: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            made = connect()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised where it is waited for
+            if outcome.set_running_or_notify_cancel():
+                outcome.set_exception(error)
+        else:
+            if outcome.set_running_or_notify_cancel():
+                outcome.set_result(made)
+            else:
+                made.close()
+
+    threading.Thread(target=run, name="connect", daemon=True).start()
+    try:
+        return outcome.result(seconds)
+    except TimeoutError:
+        if outcome.cancel():
+            raise TimeoutError from None
+        return outcome.result()
+
+
+def clock(url: sa.URL) -> str | None:
+    """The query that tells in what zone a session gives moments that a column keeps without regard to zones; None where it has no say.
+
+    PostgreSQL, MariaDB and MySQL are asked for a moment of winter and one of summer, since equal zones have several names.
+    """
+    winter, summer = 1_736_942_400, 1_752_580_800
+    return {
+        "postgresql": f"SELECT CAST(to_timestamp({winter}) AS text) AS winter, CAST(to_timestamp({summer}) AS text) AS summer",
+        "mysql": f"SELECT FROM_UNIXTIME({winter}) AS winter, FROM_UNIXTIME({summer}) AS summer",
+        "oracle": "SELECT SESSIONTIMEZONE AS zone FROM dual",
+    }.get(kind_of(url))
 
 
 def abandon(connection: sa.Connection, result: sa.CursorResult[Any] | None) -> None:
@@ -229,4 +276,5 @@ def _oracle(source: SqlSource, url: sa.URL, protection: Encryption) -> _Opening:
     def limit(connection: Any) -> None:
         connection.call_timeout = source.statement_seconds * 1000
 
-    return _Opening(url.set(query=query), arguments, {"arraysize": 1000}, limit)
+    # The driver limits the wait for the network alone; a server may accept a connection and then say nothing.
+    return _Opening(url.set(query=query), arguments, {"arraysize": 1000}, limit, within=2 * source.connect_seconds)

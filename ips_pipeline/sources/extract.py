@@ -152,12 +152,13 @@ def _fetch(job: _Job, folder: Path) -> tuple[dict[str, raw.Fetched], dict[str, i
     while True:
         plans = increments.plan(job.site, job.provider.code, job.mapping, job.as_of, full)
         since = {key: item.since for key, item in plans.items()}
-        fetched = sql.fetch(job.site, name, increments.inputs(job.mapping, plans), bind=bind, folder=folder, since=since)
+        wanted = increments.inputs(job.mapping, plans, sql.clock(job.site, name))
+        fetched = sql.fetch(job.site, name, wanted, bind=bind, folder=folder, since=since)
         try:
             merged = increments.merge(job.site, job.provider.code, job.mapping, plans, fetched, job.as_of)
         except increments.MissedError as missed:
             # All inputs again, so that they are of one moment; an input of which everything was fetched is not missed twice.
-            full[missed.key] = missed.why
+            full.update(missed.why)
             continue
         return {key: merged[key].fetched if key in merged else fetched[key] for key in job.mapping.inputs}, merged
 

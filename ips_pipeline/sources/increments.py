@@ -5,9 +5,13 @@ are mapped from it. Its watermark is the latest change in it, and never later th
 future hides none. The next extract fetches what has changed since the watermark less the look-back. A snapshot comes into force after the
 landing that was made of it: whatever fails before that, the next extract fetches the same rows again.
 
-Everything is fetched the first time, when asked for, when the query or its columns have changed, when the snapshot is damaged or our clock
-has gone back, when the keys at source name rows that the increments have missed, and in any case every ``full_every_days``: a row that was
-entered with a time of change before the look-back is found then.
+What has changed since is asked for from a midnight on, so that a column of dates compares as one of times does, and with the zone that the
+times of change have, if they have one. A row without a time of change comes where the query asks for such rows, and then with every extract.
+
+Everything is fetched the first time, when asked for, when the query has changed, or the kinds of its columns or the zone of the database's
+sessions, which write equal values in another way, when the snapshot is damaged or our clock has gone back, when the keys at source name rows
+that the increments have missed, and in any case every ``full_every_days``: a row that was entered with a time of change before the look-back is
+found then.
 """
 
 from __future__ import annotations
@@ -16,9 +20,11 @@ import shutil
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from ips_pipeline.errors import InputError
 from ips_pipeline.settings import Site
@@ -29,8 +35,14 @@ from ips_pipeline.store.duck import Connection, identifier, session, text_litera
 
 ROWS = "rows.parquet"
 
-#: What :changed_since is bound to when everything is fetched; databases know no earlier days than some of the 18th century.
-EVERYTHING = datetime(1900, 1, 1)
+#: What :changed_since is bound to when everything is fetched: the first day that all databases know.
+EVERYTHING = datetime(1753, 1, 1)
+
+#: What is fetched beside the inputs to know the zone of the session; no input of a mapping can be called so.
+CLOCK = "session.clock"
+
+#: How a time ends that says its zone.
+_ZONED = ":[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}(:?[0-9]{2}){0,2})$"
 
 #: Snapshots of an input that are kept, the one in force among them; a run beside this one may be reading the one before.
 _KEPT = 3
@@ -56,11 +68,10 @@ class Merged:
 
 
 class MissedError(Exception):
-    """Increments do not do for an input; everything has to be fetched. Never leaves ``sources``."""
+    """Increments do not do for some inputs; everything of them has to be fetched, and why. Never leaves ``sources``."""
 
-    def __init__(self, key: str, why: str) -> None:
-        super().__init__(key)
-        self.key = key
+    def __init__(self, why: Mapping[str, str]) -> None:
+        super().__init__(", ".join(why))
         self.why = why
 
 
@@ -72,14 +83,15 @@ def plan(site: Site, provider: str, mapping: LocalMapping, as_of: datetime, full
             continue
         last = _last(site.snapshot(provider, key))
         why = full.get(key) or _why_full(item, about, last, as_of)
-        since = EVERYTHING if why or last is None else _moment(last.manifest["inputs"]["watermark"]) - timedelta(days=about.look_back_days)
+        since = EVERYTHING if why or last is None else _since(last.manifest["inputs"]["watermark"], about)
         plans[key] = Plan(about, since, why, last)
     return plans
 
 
-def inputs(mapping: LocalMapping, plans: Mapping[str, Plan]) -> dict[str, Input]:
-    """The inputs to fetch: those of the mapping, and the keys of those that have a query for them."""
-    return {**mapping.inputs, **{f"{key}.keys": Input(query=item.about.keys) for key, item in plans.items() if item.about.keys}}
+def inputs(mapping: LocalMapping, plans: Mapping[str, Plan], clock: Input | None) -> dict[str, Input]:
+    """The inputs to fetch: those of the mapping, the keys of those that have a query for them, and the zone of the session."""
+    keys = {f"{key}.keys": Input(query=item.about.keys) for key, item in plans.items() if item.about.keys}
+    return {**mapping.inputs, **keys, **({CLOCK: clock} if plans and clock is not None else {})}
 
 
 def merge(
@@ -89,7 +101,16 @@ def merge(
 
     Raises MissedError where everything has to be fetched, InputError for a key that names no row or two, and for a time of change that is none.
     """
-    return {key: _merge(site, provider, key, mapping.inputs[key], item, fetched, as_of) for key, item in plans.items()}
+    merged: dict[str, Merged] = {}
+    missed: dict[str, str] = {}
+    for key, item in plans.items():
+        try:
+            merged[key] = _merge(site, provider, key, mapping.inputs[key], item, fetched, as_of)
+        except MissedError as one:
+            missed.update(one.why)
+    if missed:
+        raise MissedError(missed)
+    return merged
 
 
 def put_in_force(site: Site, provider: str, merged: Mapping[str, Merged]) -> None:
@@ -139,6 +160,16 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def _since(watermark: str, about: Incremental) -> datetime:
+    """The midnight from which on changes are fetched; it has a zone where the watermark has one."""
+    return _moment(watermark).replace(hour=0, minute=0, second=0) - timedelta(days=about.look_back_days)
+
+
+def _zone(fetched: Mapping[str, raw.Fetched]) -> str | None:
+    """What the session told of its zone, None where it has none."""
+    return " ".join(pq.read_table(fetched[CLOCK].path).to_pylist()[0].values()) if CLOCK in fetched else None
+
+
 def _merge(site: Site, provider: str, key: str, item: Input, planned: Plan, fetched: Mapping[str, raw.Fetched], as_of: datetime) -> Merged:
     about, came, last = planned.about, fetched[key], planned.last
     where = f"Provider {provider}, input {key}"
@@ -147,8 +178,12 @@ def _merge(site: Site, provider: str, key: str, item: Input, planned: Plan, fetc
         if column.lower() not in columns:
             raise InputError(f"{where}: the query gives no column {column}, which incremental names; correct the mapping or the source")
     same_columns = last is not None and last.manifest["facts"]["columns"] == list(came.columns)
-    if not planned.full and not same_columns:
-        raise MissedError(key, "its columns have changed")
+    zone = _zone(fetched)
+    if not planned.full and last is not None:
+        if not same_columns or last.manifest["inputs"].get("kinds") != list(came.kinds):
+            raise MissedError({key: "its columns have changed"})
+        if last.manifest["inputs"].get("zone") != zone:
+            raise MissedError({key: "the database's sessions have another time zone"})
     present = fetched.get(f"{key}.keys")
     target = came.path.with_name(f"{key}.merged.parquet")
     read = [came.path.parent, *([last.path] if last else [])]
@@ -173,7 +208,7 @@ def _merge(site: Site, provider: str, key: str, item: Input, planned: Plan, fetc
                     f" coalesce({about.changed}, …) >= :changed_since"
                 )
             if missed:
-                raise MissedError(key, f"{missed} rows were not among the increments")
+                raise MissedError({key: f"{missed} rows were not among the increments"})
             rows = f"FROM ({rows}) AS merged SEMI JOIN present USING ({using})"
         (total,) = connection.execute(
             f"COPY (SELECT * FROM ({rows}) ORDER BY {using}) TO {text_literal(str(target))} (FORMAT parquet, COMPRESSION zstd)"
@@ -186,6 +221,8 @@ def _merge(site: Site, provider: str, key: str, item: Input, planned: Plan, fetc
         "input": key,
         "query": _query(item, about),
         "content": stages.file_hash(target),
+        "kinds": list(came.kinds),
+        "zone": zone,
         "watermark": latest.isoformat() if latest else None,
         "full_at": as_of.isoformat() if planned.full or last is None else last.manifest["inputs"]["full_at"],
     }
@@ -205,11 +242,11 @@ def _view(connection: Connection, name: str, path: Path) -> None:
 
 def _check_key(connection: Connection, where: str, about: Incremental) -> None:
     """The key must name each row once, and the time of change must be one."""
-    key, changed = [identifier(column) for column in about.key], identifier(about.changed)
+    key = [identifier(column) for column in about.key]
     ((doubled,),) = connection.execute(f"SELECT count(*) FROM (SELECT 1 FROM came GROUP BY {', '.join(key)} HAVING count(*) > 1)").fetchall()
     ((empty, odd),) = connection.execute(
         f"SELECT count(*) FILTER ({' OR '.join(f'{column} IS NULL' for column in key)}),"
-        f" count(*) FILTER ({changed} IS NOT NULL AND try_cast({changed} AS TIMESTAMP) IS NULL) FROM came"
+        f" count(*) FILTER ({identifier(about.changed)} IS NOT NULL AND {_moment_sql(about)} IS NULL) FROM came"
     ).fetchall()
     if doubled or empty:
         raise InputError(
@@ -231,14 +268,24 @@ def _count(connection: Connection, using: str, about: Incremental, planned: Plan
     ((other,),) = connection.execute("SELECT count(*) FROM other").fetchall()
     missed = 0
     if planned.full and planned.last is not None and (watermark := planned.last.manifest["inputs"]["watermark"]):
-        reach = (_moment(watermark) - timedelta(days=about.look_back_days)).isoformat()
-        late = f"coalesce(try_cast({identifier(about.changed)} AS TIMESTAMP) < TIMESTAMP {text_literal(reach)}, true)"
+        reach = _since(watermark, about).replace(tzinfo=None).isoformat()
+        late = f"coalesce({_moment_sql(about)} < TIMESTAMP {text_literal(reach)}, true)"
         ((missed,),) = connection.execute(f"SELECT count(*) FROM other WHERE {late}").fetchall()
         missed += 0 if about.keys else gone
     return {"added": added, "changed": other - added, "gone": gone, "missed": missed}
 
 
 def _latest(connection: Connection, about: Incremental, as_of: datetime) -> datetime | None:
-    """The watermark: the latest change, and not later than now."""
-    ((latest,),) = connection.execute(f"SELECT max(try_cast({identifier(about.changed)} AS TIMESTAMP)) FROM merged").fetchall()
-    return min(latest, as_of) if latest is not None else None
+    """The watermark: the latest change, and not later than now; in UTC, and saying so, where the times of change have a zone."""
+    ((latest, zoned),) = connection.execute(
+        f"SELECT max({_moment_sql(about)}), bool_or(regexp_matches({identifier(about.changed)}, {text_literal(_ZONED)})) FROM merged"
+    ).fetchall()
+    if latest is None:
+        return None
+    moment: datetime = min(latest, as_of).replace(microsecond=0)
+    return moment.replace(tzinfo=UTC) if zoned else moment
+
+
+def _moment_sql(about: Incremental) -> str:
+    """The time of change as a moment: in UTC where it says its zone, as it stands where it does not, NULL where it is none."""
+    return f"CAST(try_cast({identifier(about.changed)} AS TIMESTAMPTZ) AS TIMESTAMP)"

@@ -25,8 +25,9 @@
         columns:
           OrgIDProvider: {parameter: provider}
 
-Queries of SQL sources may bind :period_start, :period_end (dates) and :provider. Where an input says how it changes, only what has changed is
-fetched from the second time on, see ``sources.increments``::
+Queries of SQL sources may bind :period_start and :period_end, the first and last day of the month, :day_before and :day_after, the days around
+it, as ``held_at < :day_after`` needs where a column has times, and :provider. Where an input says how it changes, only what has changed is fetched
+from the second time on, see ``sources.increments``::
 
       contact:
         query: SELECT * FROM contact WHERE updated_at >= :changed_since
@@ -59,7 +60,7 @@ from ips_pipeline.store.duck import Connection, identifier, text_literal
 Parameter = Literal["provider", "submitter", "period_start", "period_end", "as_of"]
 
 #: Parameters that a query of a SQL source may bind.
-BINDABLE = ("period_start", "period_end", "provider", "changed_since")
+BINDABLE = ("period_start", "period_end", "day_before", "day_after", "provider", "changed_since")
 
 #: Without a row in these tables every submission is rejected as a file (MHSREJ002 to MHSREJ005).
 REQUIRED_TABLES = ("MHS000", "MHS001", "MHS002", "MHS101")
@@ -114,7 +115,7 @@ class Input(_Model):
             return self
         if "changed_since" not in bound:
             raise ValueError("incremental needs a query that binds :changed_since, such as WHERE updated_at >= :changed_since")
-        if bound & {"period_start", "period_end"}:
+        if bound & {"period_start", "period_end", "day_before", "day_after"}:
             raise ValueError("an incremental query serves every month: choose the rows of a month under where, by getvariable('period_start')")
         if set(re.findall(_BOUND, self.incremental.keys or "")) - {"provider"}:
             raise ValueError("the query keys gives the keys of all rows; it may bind :provider only")
@@ -138,7 +139,8 @@ class Input(_Model):
             for name in re.findall(_BOUND, self.query):
                 if name not in BINDABLE:
                     raise ValueError(
-                        f"a query binds :{name}, which is not known{near(name, BINDABLE)}; it may bind :period_start, :period_end, :provider"
+                        f"a query binds :{name}, which is not known{near(name, BINDABLE)}; it may bind :period_start, :period_end, :day_before,"
+                        " :day_after, :provider"
                     )
         return self
 

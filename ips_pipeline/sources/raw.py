@@ -17,11 +17,15 @@ import pyarrow.parquet as pq
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """One raw extract: its Parquet file (every column text), its columns, and how many rows it has."""
+    """One raw extract: its Parquet file (every column text), its columns, and how many rows it has.
+
+    ``kinds`` says of each column of a database, in the driver's own words, what it is there: two extracts of equal kinds write equal values alike.
+    """
 
     path: Path
     columns: tuple[str, ...]
     rows: int
+    kinds: tuple[str, ...] = ()
 
 
 def as_text(value: Any) -> str | None:  # noqa: PLR0911 - one line per type

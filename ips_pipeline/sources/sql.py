@@ -11,7 +11,8 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -116,6 +117,20 @@ _QUERY_FAULTS: tuple[_Told, ...] = (
         RetryableError,
         "the database is locked by another process; run again when it has finished",
     ),
+    (
+        re.compile(r"(?!)"),
+        ("42883", "42804"),
+        InputError,
+        "the query compares, or gives to a function, what is of another kind, such as text where a date is meant, or uses a function that this"
+        " database does not have; write CAST(… AS DATE) or AS TIMESTAMP around the column",
+    ),
+    (
+        re.compile(r"conversion failed|ora-018[3-6]\d", re.IGNORECASE),
+        ("22007", "22008", "22P02"),
+        InputError,
+        "a value of the source is not of the kind that the query takes it for, such as text that is no date; correct it there, or choose the rows"
+        " in the mapping's where, which comes after the extract",
+    ),
 )
 
 #: A login that may not read something, as MariaDB and MySQL, SQL Server and Oracle tell it; PostgreSQL has a SQLSTATE for it.
@@ -139,13 +154,15 @@ def fetch(
 ) -> dict[str, raw.Fetched]:
     """Fetch every input from the database into ``folder``, all in one read-only transaction.
 
-    ``name`` is the source's name in SITE.toml; ``bind`` holds the values of BINDABLE, ``since`` by input that of :changed_since;
-    of a table no more rows are fetched than ``at_most``.
+    ``name`` is the source's name in SITE.toml; ``bind`` holds the values of BINDABLE (the days around the period follow from it), ``since`` by
+    input that of :changed_since; of a table no more rows are fetched than ``at_most``.
     Raises RetryableError when the database does not answer or drops out, InputError when it refuses the login or a query,
     UsageError for a bad URL or a missing driver.
     """
     source = _database(site, name)
     engine = _engine(site, name, source)
+    around = {"day_before": ("period_start", -1), "day_after": ("period_end", 1)}
+    bind = {**{key: bind[end] + timedelta(days=days) for key, (end, days) in around.items() if end in bind}, **bind}
     try:
         with _connection(engine, name) as connection:
             fetched = {}
@@ -184,6 +201,12 @@ def encryption(site: Site, name: str) -> backends.Encryption:
     """How the connection to a source is protected on its way, by its settings; raises as ``fetch``."""
     source = _database(site, name)
     return backends.encryption(name, source, _url(site, name, source))
+
+
+def clock(site: Site, name: str) -> Input | None:
+    """What to fetch beside the inputs of a source to see whether its sessions still have the zone they had; raises as ``fetch``."""
+    query = backends.clock(_url(site, name, _database(site, name)))
+    return None if query is None else Input(query=query)
 
 
 def probe(site: Site, name: str) -> None:
@@ -234,7 +257,9 @@ def _write(result: sa.CursorResult[Any], where: str, path: Path, batch_rows: int
     columns = list(result.keys())
     if len({column.lower() for column in columns}) < len(columns):
         raise InputError(f"{where}: the query gives two columns of the same name; give each its own with AS")
-    return raw.write(path, columns, (list(zip(*rows, strict=True)) for rows in result.partitions(batch_rows)))
+    # Name and sizes are left out: the first is among the columns, and drivers fill in the others as they go.
+    kinds = tuple(f"{column[1]} {column[5]}" for column in result.cursor.description)
+    return replace(raw.write(path, columns, (list(zip(*rows, strict=True)) for rows in result.partitions(batch_rows))), kinds=kinds)
 
 
 def _engine(site: Site, name: str, source: SqlSource) -> sa.Engine:
