@@ -21,7 +21,7 @@ import pytest
 
 from ips_pipeline.errors import InputError, IpsError, RetryableError
 from ips_pipeline.settings import Site
-from ips_pipeline.sources import raw
+from ips_pipeline.sources import raw, sql
 from ips_pipeline.sources.extract import extract
 from ips_pipeline.store import stages
 
@@ -214,8 +214,8 @@ def test_a_host_that_no_name_server_knows(trust: Any) -> None:
 
 
 @contextmanager
-def held(trust: Any, statements: str) -> Iterator[None]:
-    """Somebody else's session that keeps what it locked until this ends."""
+def held(trust: Any, statements: str) -> Iterator[Any]:
+    """Somebody else's session that keeps what it locked until this ends; gives its client."""
     command = [*trust.server.client(trust.database()), *(["--unbuffered"] if trust.server.kind == "mariadb" else [])]
     client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert client.stdin is not None and client.stdout is not None
@@ -223,7 +223,7 @@ def held(trust: Any, statements: str) -> Iterator[None]:
     client.stdin.flush()
     assert client.stdout.readline().strip() == "locked"
     try:
-        yield
+        yield client
     finally:
         client.stdin.close()
         client.wait(30)
@@ -239,6 +239,56 @@ def test_a_table_that_another_session_has_locked(trust: Any, undisturbed: stages
     the_same_after_all(trust, undisturbed, lock_seconds=1)
 
 
+#: Another session wants two tables for itself: it has the referrals, and waits for the contacts, which the extract has read in its transaction.
+#: PostgreSQL ends the session that finds the deadlock first, so this one is not to look. MariaDB takes the locks of a statement by schema and name,
+#: so the contacts are asked for by their view.
+WANTS_BOTH = {
+    "postgresql": "SET deadlock_timeout = '10min'; BEGIN;"
+    " LOCK TABLE epr.referral IN ACCESS EXCLUSIVE MODE; LOCK TABLE epr.contact IN ACCESS EXCLUSIVE MODE;",
+    "mariadb": "LOCK TABLES epr.referral WRITE, reporting.contact WRITE;",
+}
+WAITING = {
+    "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
+    "mariadb": "SELECT count(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for%lock'",
+}
+
+
+def test_a_deadlock_that_the_server_ends_by_giving_up_the_extract(trust: Any, undisturbed: stages.Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, safe, told = raw.write, sql._safe, []
+    kind = trust.server.kind
+
+    with held(trust, "") as other:
+
+        def read_and_wanted(path: Path, *arguments: Any) -> raw.Fetched:
+            done = original(path, *arguments)
+            if path.name == "contact.parquet":
+                other.stdin.write(f"{WANTS_BOTH[kind]}\nSELECT 'both';\n")
+                other.stdin.flush()
+                until = time.monotonic() + 30
+                while trust.run(WAITING[kind]) == "0" and time.monotonic() < until:
+                    time.sleep(0.05)
+            return done
+
+        def noted(error: BaseException, *given: Any, **more: Any) -> IpsError:
+            told.append(getattr(error, "sqlstate", None) if kind == "postgresql" else error.args[0])
+            return safe(error, *given, **more)
+
+        monkeypatch.setattr(raw, "write", read_and_wanted)
+        monkeypatch.setattr(sql, "_safe", noted)
+        site = trust.site()
+        began = time.monotonic()
+        line = "Source epr, input referral: the database is locked by another process; run again when it has finished"
+        assert seen(site, RetryableError) == line
+        # A deadlock by its own number, and long before the wait for a lock would have ended.
+        assert told == ["40P01" if kind == "postgresql" else 1213]
+        assert time.monotonic() - began < site.sources["epr"].lock_seconds / 2
+        assert RetryableError.exit_code == 20
+        assert other.stdout.readline().strip() == "both", "the other session got what it waited for"
+        monkeypatch.undo()
+        nothing_left(site)
+    the_same_after_all(trust, undisturbed)
+
+
 def test_rows_that_another_session_is_changing_are_read_as_they_were(trust: Any, undisturbed: stages.Stage) -> None:
     change = "BEGIN; UPDATE epr.person SET surname = 'Changed', born_on = NULL; DELETE FROM epr.contact WHERE contact_no < 1000;"
     with held(trust, change):
@@ -251,8 +301,6 @@ def test_a_server_with_no_connection_left(trust: Any) -> None:
     else:
         trust.run("ALTER USER owner WITH MAX_USER_CONNECTIONS 1")
     blocking = trust.site()
-    from ips_pipeline.sources import sql
-
     engine = sql._engine(blocking, "epr", blocking.sources["epr"])
     with engine.connect() as connection:
         connection.exec_driver_sql("SELECT 1")
