@@ -202,6 +202,8 @@ def score(family: Family, out: Callable[[str], None], only: str | None = None) -
             killed += len(found) - len(survivors)
             total += len(found) - equivalent
             out(f"{file:<36} {len(found) - len(survivors):>4} of {len(found) - equivalent:>4} killed, {equivalent} equivalent")
+            for key in sorted(reasons.keys() - {f"{mutant.change} {mutant.number}" for mutant in survivors}):
+                out(f"          listed as equivalent, but killed or not there: {key}")
             for mutant in alive:
                 out(f"    {mutant.number:>4}  {mutant.change}: {_difference(_written(connection, _parse(connection, steps.text(file))), mutant.sql)}")
     return killed, total

@@ -2,8 +2,8 @@
 -- Two sub-ICBs of one person give two rows, as do two names of one provider; the published table counts both, and so does this.
 -- Grain: one row per monthly referral record, sub-ICB and provider name. Keys: submission, patient_row, referral_row, sub_icb, provider_name.
 WITH named AS (
-    -- What the published table calls a provider, by procedure and by team; the register may have two names.
-    SELECT DISTINCT
+    -- What the published table calls a provider, by procedure and by team.
+    SELECT
         submission.submission,
         coalesce(general.level, provider.Name) AS provider_name,
         coalesce(general.level, by_team.level, provider.Name) AS provider_name_by_team

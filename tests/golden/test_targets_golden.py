@@ -13,7 +13,7 @@ from ips_pipeline.measures import targets
 from ips_pipeline.store import duck
 
 HEADER = ",".join(targets.COLUMNS) + "\n"
-#: Months of the last contact of the nine referrals of RAA, of whom two are of one person; the twelve months end in 2026-08, so the last counts no more.
+#: Months of the last contact of the nine referrals of RAA, of whom two are of one person; the twelve months end in 2026-08, without the last.
 LAST_SEEN = ["2025-09", "2025-10", "2025-12", "2026-01", "2026-04", "2026-06", "2026-08", "2026-08", "2025-08"]
 
 
