@@ -593,14 +593,17 @@ def _in_force(site: Site, provider: str, period: str) -> tuple[stages.Stage, sta
 
 
 def accepted_identity(findings: stages.Stage) -> str:
-    """What the accepted rows of these findings are named: the checks beyond the portal reject nothing, and neither does what the report tells of
-    late records, so what they depend on makes no other rows.
+    """What the accepted rows of these findings are named.
+
+    The checks beyond the portal reject nothing, and earlier uploads, earlier months and late records are only told of in the report: none of them
+    makes other rows.
     """
-    return stages.identity_of({name: value for name, value in findings.manifest["inputs"].items() if name not in ("checks", "late")})
+    inputs = findings.manifest["inputs"].items()
+    return stages.identity_of({name: value for name, value in inputs if name not in ("checks", "previous", "months", "late")})
 
 
 def _accepted_by(accepted: stages.Stage, findings: stages.Stage) -> bool:
-    """Whether the accepted rows follow from the findings, or from earlier ones that differ only in checks beyond the portal or in late records."""
+    """Whether the accepted rows follow from the findings, or from earlier ones that differ only in what rejects nothing."""
     return accepted.manifest["inputs"]["findings"] == findings.identity or accepted.identity == accepted_identity(findings)
 
 

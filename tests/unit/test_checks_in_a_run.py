@@ -1,4 +1,4 @@
-"""In a run the checks see the provider's landed months, and what they depend on makes other findings but never other accepted rows."""
+"""In a run the checks see the landed months; what they depend on, and the order of months, makes other findings, never other accepted rows."""
 
 from __future__ import annotations
 
@@ -73,3 +73,19 @@ def test_months_judged_in_one_go_have_the_same_findings_as_month_by_month(site: 
     for month in (FIRST, SECOND):
         assert findings(together, month).identity == findings(site, month).identity
         assert (findings(together, month).path / "checks.csv").read_bytes() == (findings(site, month).path / "checks.csv").read_bytes()
+
+
+def test_a_month_judged_before_the_month_before_it_has_other_findings_and_the_same_accepted_rows(site: settings.Site, tmp_path: Path) -> None:
+    backwards = site.model_copy(update={"data": tmp_path / "data"})
+    judged = {}
+    for month in (SECOND, FIRST):
+        flows.extract(backwards, PROVIDER, month)
+        judged[month] = flows.validate(backwards, PROVIDER, month)
+    in_order = flows.validate(site, PROVIDER, SECOND)
+    assert judged[SECOND]["findings"] != in_order["findings"]
+    assert judged[SECOND]["accepted"] == in_order["accepted"]
+    again = flows.validate(backwards, PROVIDER, SECOND)
+    assert (again["findings"], again["accepted"]) == (in_order["findings"], in_order["accepted"])
+    held = [stages.current(one.accepted(PROVIDER, SECOND)) for one in (backwards, site)]
+    rows = [{name: told["sha256"] for name, told in stage.manifest["files"].items()} for stage in held if stage]
+    assert rows[0] == rows[1]
