@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,6 +83,29 @@ def test_acceptance_starts_the_roll_up(bag: DagBag) -> None:
         assert bag.dags[name].timetable.asset_condition.objects == (ACCEPTED,)
     # Events that arrive while a roll-up runs are taken together by the next one.
     assert bag.dags["ips_national_rollup"].max_active_runs == 1
+
+
+def test_a_roll_up_takes_the_months_that_were_accepted_while_it_waited(bag: DagBag, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Airflow gives a run the events up to the first one that waited for it, and asks for no other run for the later ones."""
+    waited_since = datetime(2026, 11, 8, 5, 1, tzinfo=UTC)
+    events = [(waited_since, "2026-09"), (waited_since + timedelta(seconds=5), "2026-08"), (waited_since - timedelta(seconds=5), "2026-07")]
+
+    def accepted(month: str) -> SimpleNamespace:
+        return SimpleNamespace(extra={"provider": "RXA", "period": month})
+
+    def after(moment: str) -> list[SimpleNamespace]:
+        return [accepted(month) for at, month in events if at >= datetime.fromisoformat(moment)]
+
+    context = {
+        "params": {"period": None},
+        "triggering_asset_events": {ACCEPTED: [accepted("2026-09")]},
+        "inlet_events": {ACCEPTED: SimpleNamespace(after=after)},
+        "dag_run": SimpleNamespace(run_after=waited_since),
+    }
+    body = inspect.unwrap(bag.dags["ips_national_rollup"].get_task("periods").python_callable)
+    monkeypatch.setitem(body.__globals__, "get_current_context", lambda: context)
+    monkeypatch.setitem(body.__globals__, "site", lambda: SimpleNamespace(releases=lambda month: tmp_path / month))
+    assert body() == ["2026-08", "2026-09"]
 
 
 def test_every_task_is_retried_only_as_the_default_says_and_hides_what_it_returns(bag: DagBag) -> None:
