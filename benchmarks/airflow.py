@@ -2,7 +2,9 @@
 
     python -m benchmarks.airflow                    one provider-month beside the same stages without Airflow
     python -m benchmarks.airflow --providers 50     that many providers, one month
-    python -m benchmarks.airflow --faults [NAME …]  the faults of FAULTS; each ends with a comparison with ``ips run``, byte for byte
+    python -m benchmarks.airflow --faults [NAME …]  the faults of FAULTS; each ends with a comparison with a run without Airflow, byte for byte,
+                                                    and a search for planted values of patients
+    python -m benchmarks.airflow --backfill         a year of months by ``airflow backfill create``, the same again, and stages cleared one by one
 
 It makes its own site, metadata (PostgreSQL 15 of the system, as the user postgres when run by root) and, for Celery, a Redis. Everything is made in
 a temporary folder and stopped by process group. Minutes, not part of the tests.
@@ -24,25 +26,36 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
 from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import quote
 
 from dags import ui
 from ips_pipeline import settings
 from ips_pipeline.sources import madeup
-from ips_pipeline.store import ledger, stages
+from ips_pipeline.store import duck, ledger, stages
 
 PERIOD = "2026-09"
 #: One that is read from a database, one from files; neither is rejected in PERIOD.
 TWO = ("MU1", "DFC")
 MONTHLY, NATIONAL = "ips_provider_month", "ips_national_rollup"
+#: First and last month of the year of --backfill, and the days that its runs lie between: a run of the schedule is for the month before.
+YEAR, RUNS = ("2025-10", "2026-09"), ("2025-11-01", "2026-10-31")
+#: The month of that year of which stages are cleared, and the day of its run.
+CLEARED, CLEARED_RUN = "2026-08", "2026-09-08"
 POSTGRES = Path("/usr/lib/postgresql/15/bin")
 #: Seconds without a heartbeat after which the scheduler gives a task up, and between its looks for tasks that another scheduler has left; Airflow's
 #: defaults of 300 would make each fault five minutes longer.
 HEARTBEAT_TIMEOUT = 30
 PATIENCE = 1500.0
+ENDED = ("success", "failed")
+#: What a month leaves on its way, beside the releases.
+ZONES = ("landing", "findings", "accepted")
 WITHOUT_AIRFLOW = """
 import sys
 from pathlib import Path
@@ -53,6 +66,18 @@ for provider in site.providers:
     flows.validate(site, provider.code, sys.argv[2])
 if sys.argv[3:]:
     flows.measure(site, sys.argv[2])
+"""
+#: The same for a year: its months as ``ips run --since`` makes them, and a release of each.
+A_YEAR_WITHOUT_AIRFLOW = """
+import sys
+from pathlib import Path
+from ips_pipeline import flows, settings
+site, (first, last) = settings.load(Path(sys.argv[1])), sys.argv[2:]
+flows.run(site, last, since=first)
+for month in flows.months_between(first, last):
+    for provider in site.providers:
+        flows.take_records(site, provider.code, month)
+    flows.measure(site, month)
 """
 
 
@@ -73,11 +98,12 @@ def write_site(folder: Path, providers: Sequence[str] = TWO, copies: int = 0, sl
     return file
 
 
-def without_airflow(site: Path, data: Path, *, release: bool) -> float:
+def without_airflow(site: Path, data: Path, program: str, *given: str) -> float:
     """Seconds of the same stages in one process, into a data root of their own."""
     began = time.monotonic()
-    given = [str(site), PERIOD, *(["release"] if release else [])]
-    subprocess.run([sys.executable, "-c", WITHOUT_AIRFLOW, *given], env={**os.environ, "IPS_DATA": str(data)}, stderr=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        [sys.executable, "-c", program, str(site), *given], env={**os.environ, "IPS_DATA": str(data)}, stderr=subprocess.DEVNULL, check=True
+    )
     return time.monotonic() - began
 
 
@@ -102,6 +128,11 @@ class Servers:
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
+
+    def dump(self) -> bytes:
+        """The metadata as pg_dump writes them, as text."""
+        command = [str(POSTGRES / "pg_dump"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "airflow"]
+        return subprocess.run(command, check=True, capture_output=True).stdout
 
     def control(self, what: str, *more: str) -> None:
         """``pg_ctl`` start, stop or restart."""
@@ -186,13 +217,23 @@ class Airflow:
         """What the API answers; asked again while its database is away."""
         for _ in range(120):
             with contextlib.suppress(urllib.error.URLError, OSError, ValueError):
-                return self.api.call("GET", f"/api/v2/dags/{path}")
+                return self.api.call("GET", f"/api/v2/{path}")
             time.sleep(1)
         raise SystemExit("The API server does not answer any more")
 
-    def tasks(self, run: str) -> list[dict[str, Any]]:
-        """The task instances of a run of the monthly DAG."""
-        found: list[dict[str, Any]] = self.ask(f"{MONTHLY}/dagRuns/{run}/taskInstances?limit=500")["task_instances"]
+    def command(self, *arguments: str) -> tuple[int, str]:
+        """The exit code of a command line of ``airflow`` and the last line of what it says."""
+        ran = subprocess.run([sys.executable, "-m", "airflow", *arguments], env=self.variables, capture_output=True, text=True, check=False)
+        return ran.returncode, (ran.stderr.strip() or ran.stdout.strip()).rpartition("\n")[2]
+
+    def runs(self, dag: str = MONTHLY) -> list[dict[str, Any]]:
+        """The runs of a DAG, in the order of the months they are for."""
+        found: list[dict[str, Any]] = self.ask(f"dags/{dag}/dagRuns?limit=100&order_by=logical_date")["dag_runs"]
+        return found
+
+    def tasks(self, run: str, dag: str = MONTHLY) -> list[dict[str, Any]]:
+        """The task instances of a run, of the monthly DAG unless said otherwise."""
+        found: list[dict[str, Any]] = self.ask(f"dags/{dag}/dagRuns/{quote(run)}/taskInstances?limit=100")["task_instances"]
         return found
 
     def trigger(self, run: str) -> None:
@@ -205,24 +246,39 @@ class Airflow:
 
     def finish(self, run: str) -> str:
         """Wait until the run and all roll-ups that it started are done; the state of the run."""
-        self._wait(lambda: self.ask(f"{MONTHLY}/dagRuns/{run}")["state"] in ("success", "failed"), f"{run} does not end")
-        self._wait(lambda: all(one["state"] in ("success", "failed") for one in self.ask(f"{NATIONAL}/dagRuns")["dag_runs"]), "no roll-up ends")
-        return str(self.ask(f"{MONTHLY}/dagRuns/{run}")["state"])
+        self._wait(lambda: self.ask(f"dags/{MONTHLY}/dagRuns/{quote(run)}")["state"] in ENDED, f"{run} does not end")
+        self.roll_ups()
+        return str(self.ask(f"dags/{MONTHLY}/dagRuns/{quote(run)}")["state"])
 
-    def _wait(self, done: Callable[[], bool], otherwise: str) -> None:
-        deadline = time.monotonic() + PATIENCE
+    def roll_ups(self) -> None:
+        """Wait until no accepted month waits for a roll-up and all roll-ups are done."""
+        self._wait(lambda: not self._events_wait() and all(run["state"] in ENDED for run in self.runs(NATIONAL)), "no roll-up ends")
+
+    def _events_wait(self) -> bool:
+        try:
+            return bool(self.api.call("GET", f"/api/v2/dags/{NATIONAL}/assets/queuedEvents")["total_entries"])
+        except urllib.error.HTTPError as answer:
+            # Not found: there are none.
+            return answer.code != HTTPStatus.NOT_FOUND
+        except (OSError, ValueError):
+            return True
+
+    def _wait(self, done: Callable[[], bool], otherwise: str, patience: float = PATIENCE) -> None:
+        deadline = time.monotonic() + patience
         while not done():
             if time.monotonic() > deadline:
-                raise SystemExit(f"After {PATIENCE:,.0f} s {otherwise}; see {self.home}")
+                raise SystemExit(f"After {patience:,.0f} s {otherwise}; see {self.home}")
             time.sleep(0.5)
 
 
 def compare(site: Path, data: Path, expected: Path) -> list[str]:
-    """What differs between the accepted months and the release in force under two data roots; and what is wrong with the first one's ledger."""
+    """What differs between the months and the releases in force under two data roots; and what is wrong with the first one's ledger."""
     wrong = []
-    for shelf in [*sorted(path.parent.relative_to(expected) for path in expected.glob("restricted/accepted/*/*/CURRENT")), Path("releases") / PERIOD]:
+    in_force = [*expected.glob("releases/*/CURRENT"), *(path for zone in ZONES for path in expected.glob(f"restricted/{zone}/*/*/CURRENT"))]
+    for shelf in sorted(path.parent.relative_to(expected) for path in in_force):
         one, other = stages.current(data / shelf), stages.current(expected / shelf)
-        if one is None or other is None or one.identity != other.identity or stages.tree_hash(one.path) != stages.tree_hash(other.path):
+        # A landing's manifest also says when it was read.
+        if one is None or other is None or (one.identity, _content(one)) != (other.identity, _content(other)):
             wrong.append(f"{shelf} differs")
     folder = data / "restricted" / "ledger"
     wrong += ledger.verify(folder)
@@ -230,6 +286,40 @@ def compare(site: Path, data: Path, expected: Path) -> list[str]:
     wrong += [f"{kind} {provider} is in the ledger {count} times" for (kind, provider, _, _), count in lines.items() if count > 1]
     left = [path for path in (data / "restricted" / "tmp").rglob("*") if path.is_file()]
     return wrong + ([f"{len(left)} temporary files are left"] if left else [])
+
+
+def _content(stage: stages.Stage) -> Mapping[str, str]:
+    """The files of a stage as they are, without its manifest."""
+    held = {path.relative_to(stage.path).as_posix(): stages.file_hash(path) for path in stage.path.rglob("*") if path.is_file()}
+    return {name: content for name, content in held.items() if name != stages.MANIFEST}
+
+
+def leaks(airflow: Airflow, servers: Servers, data: Path) -> list[str]:
+    """Where a planted value of a patient has got to that no patient's value may get to.
+
+    Looked through are the logs of Airflow's components, of its tasks and of PostgreSQL, the metadata (XCom, rendered fields and Celery's results
+    among them), the releases, and of the restricted zone the ledger, the lineage and the manifests. What is pickled in the metadata is dumped in
+    hexadecimal digits, and Parquet is compressed, so it is looked for in those forms too.
+    """
+    planted = [form for value in madeup.canaries() for form in (value.encode(), value.encode().hex().encode())]
+
+    def holds(content: bytes) -> bool:
+        return any(value in content for value in planted)
+
+    def content(path: Path) -> bytes:
+        if path.suffix != ".parquet":
+            return path.read_bytes()
+        with duck.session(read=[path.parent]) as connection:
+            return repr(
+                connection.execute("SELECT string_agg(CAST(columns(*) AS VARCHAR), ' ') FROM read_parquet(?)", [str(path)]).fetchone()
+            ).encode()
+
+    if not any(holds(content(path)) for path in (data / "restricted" / "landing").rglob("*.parquet")):
+        return ["no planted value has landed, so that looking for them proves nothing"]
+    seen = [path for folder in (airflow.home, data / "releases") for path in folder.rglob("*") if path.is_file()]
+    seen += [servers.folder / "log", *(data / "restricted").rglob("*.json"), *(data / "restricted").rglob("*.jsonl")]
+    wrong = [f"a planted value is in {path}" for path in seen if holds(content(path))]
+    return wrong + (["a planted value is in the metadata"] if holds(servers.dump()) else [])
 
 
 def _task_process(airflow: Airflow) -> int:
@@ -362,7 +452,7 @@ def try_fault(name: str, site: Path, expected: Path, root: Path, port: int) -> d
                     "run": state,
                     "seconds": round(time.monotonic() - began),
                     "tried again": again,
-                    "wrong": compare(site, data, expected),
+                    "wrong": compare(site, data, expected) + leaks(airflow, servers, data),
                 }
         finally:
             del os.environ["IPS_DATA"]
@@ -379,7 +469,7 @@ def at_once(tasks: Sequence[Mapping[str, Any]]) -> int:
 def overhead(site: Path, root: Path, port: int) -> dict[str, Any]:
     """Seconds of one month of every provider of the site with Airflow (from the trigger to the end of the run) and without."""
     servers = Servers(root / "servers", port)
-    alone = without_airflow(site, root / "alone", release=False)
+    alone = without_airflow(site, root / "alone", WITHOUT_AIRFLOW, PERIOD)
     os.environ["IPS_DATA"] = str(root / "data")
     try:
         servers.start()
@@ -388,11 +478,11 @@ def overhead(site: Path, root: Path, port: int) -> dict[str, Any]:
             ready = time.monotonic() - began
             airflow.trigger("month")
             began = time.monotonic()
-            airflow._wait(lambda: airflow.ask(f"{MONTHLY}/dagRuns/month")["state"] in ("success", "failed"), "the month does not end")
+            airflow._wait(lambda: airflow.ask(f"dags/{MONTHLY}/dagRuns/month")["state"] in ("success", "failed"), "the month does not end")
             took = time.monotonic() - began
             return {
                 "providers": len(airflow.site.providers),
-                "state": airflow.ask(f"{MONTHLY}/dagRuns/month")["state"],
+                "state": airflow.ask(f"dags/{MONTHLY}/dagRuns/month")["state"],
                 "ready_s": round(ready, 1),
                 "extracts_at_once": at_once([ti for ti in airflow.tasks("month") if ti["task_id"].endswith("extract")]),
                 "without_airflow_s": round(alone, 1),
@@ -404,12 +494,119 @@ def overhead(site: Path, root: Path, port: int) -> dict[str, Any]:
         servers.stop()
 
 
+def backfill(root: Path, port: int) -> Iterator[dict[str, Any]]:
+    """A year made by ``airflow backfill create``, the same again, and stages cleared; each with what differs from a year without Airflow."""
+    site, expected, data = write_site(root / "site"), root / "expected", root / "data"
+    alone = without_airflow(site, expected, A_YEAR_WITHOUT_AIRFLOW, *YEAR)
+    os.environ["IPS_DATA"] = str(data)
+    servers = Servers(root / "servers", port)
+    try:
+        servers.start()
+        waiting = Airflow(site, root / "airflow", servers)
+        # A backfill needs a schedule.
+        waiting.variables["IPS_SCHEDULE"] = "0 5 8 * *"
+        with waiting as airflow:
+            # The site has no outbox, so there is no return to build.
+            airflow.api.call("PATCH", "/api/v2/dags/ips_return", {"is_paused": True})
+            # The schedule starts a run for the last month at once, of which the made-up site has nothing.
+            airflow._wait(lambda: bool(airflow.runs()), "the schedule starts no run")
+            for scheduled in airflow.runs():
+                airflow.api.call("PATCH", f"/api/v2/dags/{MONTHLY}/dagRuns/{quote(scheduled['dag_run_id'])}", {"state": "failed"})
+
+            def told(done: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+                before, roll_ups, began = _files(data), len(airflow.runs(NATIONAL)), time.monotonic()
+                what = done()
+                after = _files(data)
+                changed = [name for name in before | after if before.get(name) != after.get(name)]
+                return {
+                    **what,
+                    "roll_ups": len(airflow.runs(NATIONAL)) - roll_ups,
+                    "files_changed": len(changed),
+                    "seconds": round(time.monotonic() - began),
+                    "load": round(os.getloadavg()[0], 1),
+                    "wrong": compare(site, data, expected),
+                }
+
+            for behaviour in ("none", "none", "completed"):
+                yield told(partial(_backfill, airflow, behaviour)) | {"without_airflow_s": round(alone)}
+            run = next(run["dag_run_id"] for run in airflow.runs() if run["logical_date"].startswith(CLEARED_RUN))
+            for task in ("validate", "extract"):
+                yield told(partial(_clear, airflow, run, task))
+            yield told(partial(_clear_by_command, airflow, run))
+            yield {"looked for planted values": "everywhere", "wrong": leaks(airflow, servers, data)}
+    finally:
+        del os.environ["IPS_DATA"]
+        servers.stop()
+
+
+def _files(data: Path) -> dict[str, str]:
+    """The content of every file of a data root but the lineage, which tells of each run."""
+    held = {path.relative_to(data): path for path in data.rglob("*") if path.is_file()}
+    return {
+        str(name): stages.file_hash(path) for name, path in held.items() if name.parts[:2] not in (("restricted", "lineage"), ("restricted", "tmp"))
+    }
+
+
+def _backfill(airflow: Airflow, behaviour: str) -> dict[str, Any]:
+    """Ask for the year as docs/airflow.md says, and wait for all that follows."""
+    given = ("--dag-id", MONTHLY, "--from-date", RUNS[0], "--to-date", RUNS[1], "--max-active-runs", "1", "--reprocess-behavior", behaviour)
+    since = datetime.now(UTC).isoformat()
+    code, said = airflow.command("backfill", "create", *given)
+    airflow._wait(lambda: all(run["state"] in ENDED for run in airflow.runs()), "the backfill does not end", 4 * PATIENCE)
+    airflow.roll_ups()
+    runs = [run for run in airflow.runs() if run["run_type"] == "backfill"]
+    ran = [[ti for ti in airflow.tasks(run["dag_run_id"]) if ti["start_date"] and ti["start_date"] > since] for run in runs]
+    spans = [{"start_date": min(ti["start_date"] for ti in tis), "end_date": max(ti["end_date"] for ti in tis)} for tis in ran if tis]
+    return {
+        "backfill": behaviour,
+        "exit": code,
+        "said": said,
+        "runs": dict(Counter(run["state"] for run in runs)),
+        "ran": len(spans),
+        "in order of months": spans == sorted(spans, key=lambda span: str(span["start_date"])),
+        "months at once": at_once(spans) if spans else 0,
+    }
+
+
+def _tries(airflow: Airflow, run: str) -> dict[str, int]:
+    """How often each task of a run was tried, by its name and provider."""
+    return {f"{ti['task_id'].rpartition('.')[2]} {ti.get('rendered_map_index') or ''}".strip(): ti["try_number"] for ti in airflow.tasks(run)}
+
+
+def _clear(airflow: Airflow, run: str, task: str) -> dict[str, Any]:
+    """Clear one task of the first provider with what follows it, as the page of the task does."""
+    before = _tries(airflow, run)
+    asked = {
+        "dry_run": False,
+        "dag_run_id": run,
+        "task_ids": [[f"provider_month.{task}", 0]],
+        "include_downstream": True,
+        "only_failed": False,
+    }
+    airflow.api.call("POST", f"/api/v2/dags/{MONTHLY}/clearTaskInstances", asked)
+    state = airflow.finish(run)
+    after = _tries(airflow, run)
+    return {"cleared": f"{task} {TWO[0]} {CLEARED}", "run": state, "ran again": [name for name, tries in after.items() if tries > before[name]]}
+
+
+def _clear_by_command(airflow: Airflow, run: str) -> dict[str, Any]:
+    """Clear a task of every provider in one month from the command line."""
+    before = _tries(airflow, run)
+    given = ("--task-regex", "validate", "--start-date", CLEARED_RUN, "--end-date", f"{CLEARED_RUN}T23:59", "--yes")
+    code, said = airflow.command("tasks", "clear", MONTHLY, *given)
+    state = airflow.finish(run)
+    after = _tries(airflow, run)
+    again = [name for name, tries in after.items() if tries > before[name]]
+    return {"cleared": f"validate of every provider {CLEARED}", "exit": code, "said": said, "run": state, "ran again": again}
+
+
 def main() -> None:
     """Parse, run, print a line of JSON for each."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.airflow", description="What Airflow adds to a month, and what becomes of faults")
     parser.add_argument("--providers", type=int, default=1, help="providers of the month (default 1)")
     parser.add_argument("--slots", type=int, default=4, help="how many of them may be extracted at once (default 4)")
     parser.add_argument("--faults", nargs="*", choices=[*FAULTS], help="try these faults instead (default all of them)")
+    parser.add_argument("--backfill", action="store_true", help="make a year by a backfill instead, twice, and clear stages of it")
     parser.add_argument("--port", type=int, default=5541, help="PostgreSQL's port; Redis takes the next (default 5541)")
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it, for a look at the logs")
     given = parser.parse_args()
@@ -420,11 +617,15 @@ def main() -> None:
         # PostgreSQL runs as another user, who has to reach its own folder below.
         root.mkdir(exist_ok=True)
         root.chmod(0o711)
+        if given.backfill:
+            for told in backfill(root, given.port):
+                print(json.dumps(told, ensure_ascii=False), flush=True)
+            return
         if given.faults is None:
             print(json.dumps(overhead(write_site(root / "site", copies=given.providers, slots=given.slots), root, given.port)))
             return
         site, expected = write_site(root / "site"), root / "expected"
-        without_airflow(site, expected, release=True)
+        without_airflow(site, expected, WITHOUT_AIRFLOW, PERIOD, "release")
         for number, name in enumerate(given.faults or FAULTS):
             print(json.dumps(try_fault(name, site, expected, root, given.port + 2 * number), ensure_ascii=False), flush=True)
 
