@@ -193,6 +193,24 @@ def _as_written(connection: Any) -> None:
     loader = importlib.import_module("psycopg.types.string").TextLoader
     for kind in ("date", "numeric"):
         connection.adapters.register_loader(kind, loader)
+    driver = importlib.import_module("psycopg")
+    for kind in ("timestamp", "timestamptz"):
+        usual = connection.adapters.get_loader(connection.adapters.types[kind].oid, driver.pq.Format.TEXT)
+
+        class Moment(driver.adapt.Loader):  # type: ignore[misc, name-defined]
+            """The driver's own reader where it knows the moment, such as not infinity."""
+
+            def __init__(self, oid: int, context: Any = None, usual: Any = usual) -> None:
+                super().__init__(oid, context)
+                self._read = usual(oid, context).load
+
+            def load(self, data: Any) -> Any:
+                try:
+                    return self._read(data)
+                except driver.DataError:
+                    return bytes(data).decode()
+
+        connection.adapters.register_loader(kind, Moment)
 
 
 def _mysql(source: SqlSource, url: sa.URL, protection: Encryption) -> _Opening:

@@ -225,8 +225,41 @@ def test_a_number_of_the_servers_own_is_bound_and_read_whatever_its_size(trust: 
 
 def test_dates_that_python_does_not_know_come_as_they_are_written(trust: Any) -> None:
     if trust.server.kind == "postgresql":
-        query = "SELECT DATE 'infinity' AS a, DATE '0044-03-15 BC' AS b"
-        assert rows(fetch(trust.site(), odd=query)["odd"]) == [{"a": "infinity", "b": "0044-03-15 BC"}]
+        query = "SELECT DATE 'infinity' AS a, DATE '0044-03-15 BC' AS b, TIMESTAMP 'infinity' AS c, TIMESTAMP WITH TIME ZONE '-infinity' AS d"
+        assert rows(fetch(trust.site(), odd=query)["odd"]) == [{"a": "infinity", "b": "0044-03-15 BC", "c": "infinity", "d": "-infinity"}]
     else:
         trust.run("SET sql_mode = ''; CREATE TABLE odd (a DATE, b DATETIME, c TIME); INSERT INTO odd VALUES (0, 0, '-25:01:02')")
         assert rows(fetch(trust.site(), odd="SELECT * FROM odd")["odd"]) == [{"a": "0000-00-00", "b": "0000-00-00T00:00:00", "c": "-25:01:02"}]
+
+
+HABITS = {
+    "postgresql": """
+        CREATE TABLE epr.habit (padded CHAR(4), flag BOOLEAN, name VARCHAR(20), amount NUMERIC(9, 3), moment TIMESTAMP WITH TIME ZONE, raw BYTEA);
+        INSERT INTO epr.habit VALUES ('A', true, 'Zoë 🙂', 1.5, '2026-08-01 00:20:00+01', '\\x00ff'), ('', false, 'STRASSE', -0.25, NULL, NULL);
+        ALTER TABLE epr.habit OWNER TO owner; ALTER DATABASE trust SET timezone = 'America/New_York';
+    """,
+    "mariadb": """
+        SET NAMES utf8mb4; SET time_zone = '+01:00';
+        CREATE TABLE epr.habit (padded CHAR(4), flag BOOLEAN, name VARCHAR(20) CHARACTER SET utf8mb4, amount DECIMAL(9, 3), moment TIMESTAMP NULL,
+            raw VARBINARY(4), old VARCHAR(20) CHARACTER SET latin1);
+        INSERT INTO epr.habit VALUES ('A', TRUE, 'Zoë 🙂', 1.5, '2026-08-01 00:20:00', X'00ff', 'Zoë'), ('', FALSE, 'STRASSE', -0.25, NULL, NULL, '');
+    """,
+}
+
+
+def test_habits_of_servers_that_a_mapping_has_to_know(trust: Any) -> None:
+    """CHAR is filled up by the one and not by the other, truth is a word or a number, and a moment is in the zone of the session or says its own."""
+    trust.run(HABITS[trust.server.kind])
+    first, second = rows(fetch(trust.site(), habit="SELECT * FROM epr.habit ORDER BY amount DESC")["habit"])
+    assert (first["name"], first["amount"], first["raw"]) == ("Zoë 🙂", "1.500", "00ff")
+    assert (second["name"], second["amount"], second["moment"], second["raw"]) == ("STRASSE", "-0.250", None, None)
+    if trust.server.kind == "postgresql":
+        assert (first["padded"], first["flag"], first["moment"]) == ("A   ", "true", "2026-07-31T19:20:00-04:00")
+        assert (second["padded"], second["flag"]) == ("    ", "false")
+    else:
+        assert (first["padded"], first["flag"], first["old"]) == ("A", "1", "Zoë")
+        assert (second["padded"], second["flag"], second["old"]) == ("", "0", "")
+        assert first["moment"] == trust.run("SELECT DATE_FORMAT(moment, '%Y-%m-%dT%H:%i:%s') FROM epr.habit WHERE flag")
+    # Letters in small and in capitals are one to MariaDB's comparisons unless the query says otherwise, and never to those of a mapping.
+    found = rows(fetch(trust.site(), habit="SELECT name FROM epr.habit WHERE name = 'strasse'")["habit"])
+    assert found == ([] if trust.server.kind == "postgresql" else [{"name": "STRASSE"}])
