@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from datetime import date
 from pathlib import Path
@@ -141,3 +142,24 @@ def test_a_keyword_that_the_driver_does_not_know(tmp_path: Path, monkeypatch: py
     with pytest.raises(IpsError) as caught:
         sql.probe(site(tmp_path, f"{SQLSERVER}?Canary=1", monkeypatch), "epr")
     assert str(caught.value) == "Source epr: the database could not be read (ArgumentError); check the url and the mapping"
+
+
+def test_a_session_that_comes_too_late_is_closed_and_what_a_driver_raises_is_raised() -> None:
+    awaited, late = threading.Event(), threading.Event()
+
+    class Session:
+        def close(self) -> None:
+            late.set()
+
+    def slow() -> Session:
+        awaited.wait(30)
+        return Session()
+
+    with pytest.raises(TimeoutError):
+        backends._connected(0, slow)
+    awaited.set()
+    assert late.wait(30)
+    session = Session()
+    assert backends._connected(30, lambda: session) is session
+    with pytest.raises(ConnectionRefusedError):
+        backends._connected(30, lambda: socket.create_connection(("127.0.0.1", 1)))

@@ -325,6 +325,7 @@ def test_what_cannot_be_merged_is_told_without_a_value(source: Source, old: str,
     [
         (" AND updated_at >= :changed_since", "", "incremental needs a query that binds :changed_since"),
         ("updated_at >= :changed_since", "updated_at >= :changed_since AND held_on < :period_end", "serves every month"),
+        ("updated_at >= :changed_since", "updated_at >= :changed_since AND held_on < :day_after", "serves every month"),
         ("    incremental: {key: contact_no, changed: updated_at, look_back_days: 7}\n", "", "add incremental with its key and changed"),
         ("look_back_days: 7", "look_back: 7", "unknown key inputs.contact.incremental.look_back"),
         ("look_back_days: 7", "keys: SELECT 1 WHERE :changed_since > 1", "may bind :provider only"),

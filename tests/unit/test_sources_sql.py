@@ -61,6 +61,12 @@ def test_rows_come_as_text_in_batches_within_the_month(tmp_path: Path, database:
     assert fetched.path.stat().st_mode & 0o077 == 0
 
 
+def test_the_days_around_the_month_may_be_bound_too(tmp_path: Path, database: SqlSource) -> None:
+    query = "SELECT :day_before AS one, :day_after AS other, count(*) AS held FROM visit WHERE seen > :day_before AND seen < :day_after"
+    fetched = fetch(tmp_path, database, visit=Input(query=query))["visit"]
+    assert pq.read_table(fetched.path).to_pylist() == [{"one": "2026-07-31", "other": "2026-09-01", "held": "333"}]
+
+
 def test_a_table_is_read_whole(tmp_path: Path, database: SqlSource) -> None:
     assert fetch(tmp_path, database, visit=Input(table="visit"))["visit"].rows == 1000
 
