@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import Any
 
-from airflow.sdk import Param, dag, get_current_context, task, task_group
+from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 
 from dags import ips_tasks
 from dags.approval import FORM, SignOff
-from dags.ips_tasks import ACCEPTED, DEFAULT_ARGS, guarded, period_param, site
+from dags.ips_tasks import ACCEPTED, DEFAULT_ARGS, LONDON, guarded, monthly, period_param, site
 from dags.windows import closing_alert
 
 PROVIDER = "{{ task.op_kwargs['provider'] }} {{ task.op_kwargs['period'] }}"
 ASKED = "{{ task.provider }} {{ task.period }}"
 
 
-@task
+@task(inlets=[ACCEPTED])
 @guarded
 def due() -> list[dict[str, str]]:
-    """The returns this run is about that can be handed over now: one entry per provider and month. Skipped, with the reason, when there is none."""
+    """The returns this run is about that can be handed over now: one entry per provider and month. Skipped, with the reason, when there is none.
+
+    A run of the morning is about accepted months of which nothing was built.
+    """
     from ips_pipeline import returns
     from ips_pipeline.errors import UsageError
 
@@ -31,8 +35,13 @@ def due() -> list[dict[str, str]]:
     if provider:
         wanted = [(here.provider(str(provider)).code, str(period))]
     else:
-        events = (event for group in context["triggering_asset_events"].values() for event in group)
-        wanted = sorted({(event.extra["provider"], event.extra["period"]) for event in events})
+        events = [event for group in context["triggering_asset_events"].values() for event in group]
+        run = context["dag_run"]
+        if events and run.start_date is not None:
+            # A run is given the events up to the first one that waited for it; one that came while Airflow made it starts none of its own (3.3.2).
+            events += [*context["inlet_events"][ACCEPTED].after(run.run_after.isoformat()).before(run.start_date.isoformat())]
+        wanted = sorted({(event.extra["provider"], event.extra["period"]) for event in events if event.extra})
+        wanted = wanted or returns.unbuilt(here, ips_tasks.now())
     reasons = {month: returns.not_due(here, month, ips_tasks.now()) for _, month in wanted}
     for month, reason in reasons.items():
         if reason:
@@ -77,7 +86,9 @@ def one_return(provider: str, period: str) -> None:
 
 
 @dag(
-    schedule=[ACCEPTED],
+    # Where months are run by hand alone, nothing starts by the clock.
+    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("30 6 * * *", timezone=LONDON.key), assets=[ACCEPTED]) if monthly() else [ACCEPTED],
+    start_date=datetime(2025, 4, 1, tzinfo=LONDON),
     catchup=False,
     # A run waits for people, some of them for days; new months must not wait for it.
     max_active_runs=50,
@@ -94,9 +105,10 @@ def one_return(provider: str, period: str) -> None:
     doc_md="""
 ### IPS: the return of a provider-month
 
-Started by every accepted provider-month. **build** makes the submission package, **approve** waits for a person (Required Actions, or
-`ips signoff approve`), **approve_again** for a second one where the site asks for two, **hand_over** puts the package into the outbox for
-whoever uploads it. What people see before they decide is counts, dates and the content's hash; each answer is in the ledger.
+Started by every accepted provider-month, and at 06:30 for those of which nothing was built. **build** makes the submission package, **approve**
+waits for a person (Required Actions, or `ips signoff approve`), **approve_again** for a second one where the site asks for two, **hand_over** puts
+the package into the outbox for whoever uploads it. What people see before they decide is counts, dates and the content's hash; each answer is
+in the ledger.
 
 **Skipped at `due`** - no window is open for the month, or the site has no outbox. Its log says which. Nothing is wrong.
 

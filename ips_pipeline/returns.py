@@ -67,12 +67,22 @@ def closing(site: Site, moment: datetime) -> list[Due]:
     A window counts within the site's ``closing_days`` of its end. Missing is the month it is for, and an earlier month of its year of which a
     package was built: one that missed its own window, or was sent once and has changed since.
     """
+    return _left(site, moment, site.closing_days)
+
+
+def unbuilt(site: Site, moment: datetime) -> list[tuple[str, str]]:
+    """Providers and months that are missing (see ``closing``) in a window that is open, were accepted, and have no package of what is in force."""
+    return [(item.provider, item.window.period) for item in _left(site, moment, None) if item.progress == _UNBUILT]
+
+
+def _left(site: Site, moment: datetime, days: int | None) -> list[Due]:
+    """What is missing in the windows that are open, those alone that end within so many ``days`` where any are given."""
     windows = calendar.load(site.calendar)
     entries = list(ledger.entries(site.ledger))
     begun = {(entry.provider, entry.period) for entry in entries if entry.kind == "packaged"}
     found: list[Due] = []
     for window in windows.windows:
-        if not window.is_open(moment) or (window.closes - moment.astimezone(LONDON).date()).days > site.closing_days:
+        if not window.is_open(moment) or (days is not None and (window.closes - moment.astimezone(LONDON).date()).days > days):
             continue
         earlier = {period for _, period in begun if period is not None and window.accepts(period)}
         found += [
@@ -614,6 +624,9 @@ def _current(shelf: Path, otherwise: str) -> stages.Stage:
     return stage
 
 
+_UNBUILT = "accepted, no package"
+
+
 def _progress(site: Site, provider: str, period: str, entries: Sequence[ledger.Entry]) -> str:
     """How far a return has come, in two or three words."""
     findings = stages.current(site.findings(provider, period))
@@ -623,7 +636,7 @@ def _progress(site: Site, provider: str, period: str, entries: Sequence[ledger.E
         return "rejected as a file"
     accepted, package = stages.current(site.accepted(provider, period)), stages.current(site.package(provider, period))
     if accepted is None or package is None or package.manifest["inputs"].get("accepted") != accepted.identity:
-        return "accepted, no package"
+        return _UNBUILT
     content = signoff.content_of(findings.identity, accepted.identity, package.identity)
     return signoff.standing(entries, provider, period, content, people=site.signoff.people).state.value
 

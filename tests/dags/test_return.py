@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +22,7 @@ from fastapi import HTTPException
 from sqlalchemy import select
 
 from dags import ips_tasks
+from dags.ips_tasks import ACCEPTED
 from ips_pipeline import returns, settings
 from ips_pipeline.store import ledger, stages
 
@@ -77,6 +80,7 @@ class Desk:
         monkeypatch.setattr(ips_tasks, "now", lambda: self.moment)
         self.moment = NOW
         self.comment: str | None = "seen"
+        self.asked_for = {"provider": MONTH[0], "period": MONTH[1]}
         self.site = settings.load(folder / "SITE.toml")
         self.bag = bag
         for task in bag.dags["ips_return"].tasks:
@@ -106,7 +110,7 @@ class Desk:
         self.stop, self.asked, self.trouble = False, [], None
         asking = threading.Thread(target=self._answer_all, args=(answers, between or {}), daemon=True)
         asking.start()
-        ran: DagRun = self.bag.dags["ips_return"].test(run_conf={"provider": MONTH[0], "period": MONTH[1]})
+        ran: DagRun = self.bag.dags["ips_return"].test(run_conf=self.asked_for)
         self.stop = True
         asking.join()
         if self.trouble:
@@ -230,6 +234,51 @@ def test_what_was_approved_on_the_command_line_is_not_asked_again(desk: Desk) ->
     returns.decide(desk.site, *MONTH, "approved", role=ROLES[0], by="hoi", clock=ips_tasks.now)
     assert set(states(desk.run()).values()) == {"success"}
     assert [kind for kind, _ in desk.lines()] == ["packaged", "approved", "submitted"]
+
+
+def test_a_return_whose_event_came_while_the_run_was_made_is_due_in_that_run(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of later events Airflow makes runs of their own, and earlier ones had theirs."""
+    waited, started = NOW, NOW + timedelta(seconds=3)
+    events = {"RXB": waited + timedelta(seconds=2), "RXC": started + timedelta(seconds=1), "RXD": waited - timedelta(seconds=1)}
+
+    def accepted(provider: str) -> SimpleNamespace:
+        return SimpleNamespace(extra={"provider": provider, "period": MONTH[1]})
+
+    def after(first: str) -> SimpleNamespace:
+        def before(last: str) -> list[SimpleNamespace]:
+            held = [name for name, at in events.items() if datetime.fromisoformat(first) <= at <= datetime.fromisoformat(last)]
+            return [accepted(name) for name in held]
+
+        return SimpleNamespace(before=before)
+
+    context = {
+        "params": {"provider": None, "period": None},
+        "triggering_asset_events": {ACCEPTED: [accepted("RXA")]},
+        "inlet_events": {ACCEPTED: SimpleNamespace(after=after)},
+        "dag_run": SimpleNamespace(run_after=waited, start_date=started),
+    }
+    body = inspect.unwrap(desk.bag.dags["ips_return"].get_task("due").python_callable)
+    monkeypatch.setitem(body.__globals__, "get_current_context", lambda: context)
+    assert [item["provider"] for item in body()] == ["RXA", "RXB"]
+
+
+def test_an_accepted_month_of_which_nothing_was_built_is_found_without_an_event(desk: Desk) -> None:
+    """Airflow starts no run for an event that comes while it is about to start one for another."""
+    desk.asked_for = {}
+    assert states(desk.run(("cg", "Decline", ROLES[1])))["build"] == "success"
+    assert [kind for kind, _ in desk.lines()] == ["packaged", "declined"]
+    # Once it was built, whoever is asked about it is asked by that run.
+    assert returns.unbuilt(desk.site, NOW) == []
+
+
+def test_only_the_month_of_the_window_and_those_once_built_are_found_without_an_event(desk: Desk) -> None:
+    """An earlier month of the year that nothing was ever built of may have been handed over by other means."""
+    assert returns.unbuilt(desk.site, NOW) == [MONTH]
+    assert returns.unbuilt(desk.site, datetime(2026, 9, 25, tzinfo=UTC)) == [], "the window is September's"
+    returns.build_package(desk.site, *MONTH, clock=ips_tasks.now)
+    desk.accept(2)
+    assert returns.unbuilt(desk.site, datetime(2026, 9, 25, tzinfo=UTC)) == [MONTH]
+    assert returns.unbuilt(desk.site, datetime(2027, 7, 1, tzinfo=UTC)) == []
 
 
 @pytest.mark.parametrize("moment", [datetime(2027, 7, 1, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC)])
