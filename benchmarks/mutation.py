@@ -8,6 +8,7 @@ Known survivors that cannot be told apart from the original by any input are lis
 
 from __future__ import annotations
 
+import argparse
 import copy
 import importlib.util
 import json
@@ -353,7 +354,7 @@ class Tested:
 
 
 #: One mutant in so many is tried where golden tests are run for each: every n-th of a file, so that a second run tries the same ones.
-SAMPLE = 8
+EVERY = 8
 
 
 def tested() -> Mapping[str, Tested]:
@@ -378,14 +379,14 @@ def tested() -> Mapping[str, Tested]:
     }
 
 
-def score_by_tests(family: Tested, out: Callable[[str], None], only: str | None = None) -> tuple[int, int]:
-    """Kill a sample by golden tests, each run in a process of its own; gives the numbers killed and tried."""
+def score_by_tests(family: Tested, out: Callable[[str], None], only: str | None = None, every: int = EVERY) -> tuple[int, int]:
+    """Kill every n-th mutant of a file by golden tests, each run in a process of its own; gives the numbers killed and tried."""
     if not _passes(family, {}):
         raise SystemExit(f"The SQL as it is fails {' '.join(family.tests)}")
     killed = total = 0
     for file in [item for item in family.files if only is None or only in item]:
         with duck.session() as connection:
-            found = list(mutants(connection, steps.text(file)))[::SAMPLE]
+            found = list(mutants(connection, steps.text(file)))[::every]
             original = _written(connection, _parse(connection, steps.text(file)))
         alive = [mutant for mutant in found if _passes(family, {file: mutant.sql})]
         killed, total = killed + len(found) - len(alive), total + len(found)
@@ -418,16 +419,16 @@ def _tests(tests: Sequence[str], changed: Mapping[str, str]) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """``python -m benchmarks.mutation [FAMILY [PART OF A FILE NAME]]``: the score per file, and the survivors."""
+    """Print the score per file, and the survivors."""
     wanted, by_tests = families(), tested()
-    chosen = arguments[:1] or [*wanted, *by_tests]
-    if unknown := [name for name in chosen if name not in {*wanted, *by_tests}]:
-        sys.stderr.write(f"There is no family {unknown[0]}; use one of {', '.join([*wanted, *by_tests])}\n")
-        return 2
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mutation", description="Score the golden cases by small faults in the SQL")
+    parser.add_argument("family", nargs="?", choices=[*wanted, *by_tests], help="the measures that belong together (default: all)")
+    parser.add_argument("only", nargs="?", help="part of a file name")
+    parser.add_argument("--every", type=int, default=EVERY, help=f"try one mutant in so many of our own measures (default {EVERY})")
+    given = parser.parse_args(arguments)
     killed = total = 0
-    for name in chosen:
-        only = arguments[1] if len(arguments) > 1 else None
-        part = score(wanted[name], _say, only) if name in wanted else score_by_tests(by_tests[name], _say, only)
+    for name in [given.family] if given.family else [*wanted, *by_tests]:
+        part = score(wanted[name], _say, given.only) if name in wanted else score_by_tests(by_tests[name], _say, given.only, given.every)
         _say(f"{name}: {part[0]:,} of {part[1]:,} mutants killed: {100 * part[0] / max(part[1], 1):.1f} %")
         killed, total = killed + part[0], total + part[1]
     _say(f"{killed:,} of {total:,} mutants killed: {100 * killed / max(total, 1):.1f} %")
