@@ -127,9 +127,6 @@ approved. The newer run of this DAG asks for the new content; leave this one.
 
 **A red `build` or `hand_over`, "Usage error: …" or "Input error: …"** - the message says what stands in the way. Correct it, clear the task.
 
-**No run asks about a month that was accepted** - another was accepted within the same second, and Airflow (3.3.2) hands the later one to the run that
-the next accepted month starts. Do not wait for that: trigger with its `provider` and `period`.
-
 **By hand:** trigger with `provider` and `period`. Repeating is safe: an approved content is not asked about again, and handed over once.
 """,
 )
