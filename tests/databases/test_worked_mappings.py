@@ -28,7 +28,7 @@ EXAMPLES = worked_sites.root() / "mappings"
 NAMES = ("rio-like", "systmone-like", "carenotes-like", "mhsds-staging")
 #: A month whose first and last nights are in other months in UTC, and where moments have a zone one with a change of the clocks.
 MONTHS = {**dict.fromkeys(NAMES, ("2026-08",)), "systmone-like": ("2026-03", "2026-08")}
-PASSWORD = "Canarypassword-4"  # noqa: S105 - the test's own
+PASSWORD = "hunter2"  # noqa: S105 - the test's own
 
 #: What a server calls the types of the examples, where it does not know them by that name.
 TYPES: dict[Kind, dict[str, str]] = {"postgresql": {}, "mariadb": {"TIMESTAMP WITH TIME ZONE": "DATETIME", "TIMESTAMP": "DATETIME"}}
