@@ -550,6 +550,9 @@ def _files(data: Path) -> dict[str, str]:
 def _backfill(airflow: Airflow, behaviour: str) -> dict[str, Any]:
     """Ask for the year as docs/airflow.md says, and wait for all that follows."""
     given = ("--dag-id", MONTHLY, "--from-date", RUNS[0], "--to-date", RUNS[1], "--max-active-runs", "1", "--reprocess-behavior", behaviour)
+    # The scheduler notes now and then which backfills have ended, and lets no second one begin before.
+    held = f"backfills?dag_id={MONTHLY}"
+    airflow._wait(lambda: all(item["completed_at"] for item in airflow.ask(held)["backfills"]), "the backfill before is not noted as ended")
     since = datetime.now(UTC).isoformat()
     code, said = airflow.command("backfill", "create", *given)
     airflow._wait(lambda: all(run["state"] in ENDED for run in airflow.runs()), "the backfill does not end", 4 * PATIENCE)
