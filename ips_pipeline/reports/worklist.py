@@ -25,6 +25,7 @@ from ips_pipeline.store.stages import storage_error
 WORKBOOK = "worklist.xlsx"
 NO_TEAM = "No team"
 
+#: The sheet of records that are others than they were.
 LATE = "Late records"
 
 #: Rows of work on one sheet: fewer than a sheet holds (1,048,576), and more than a team works through.
@@ -240,16 +241,21 @@ class _Book:
             self._text(sheet, row, 5, task.mend, self._wrap)
             row += 1
 
-    def _sheet(self, team: _Team, rows: int) -> None:
-        sheet = self._book.add_worksheet(team.sheet)
+    def _table(self, name: str, columns: Sequence[tuple[str, int]], rows: int) -> Worksheet:
+        """A sheet with its header, which stays in sight, is repeated on paper, and filters as many rows."""
+        sheet = self._book.add_worksheet(name)
         _set_print(sheet, landscape=True)
         sheet.freeze_panes(1, 0)
         sheet.repeat_rows(0)
-        for column, (title, width) in enumerate(COLUMNS):
+        for column, (title, width) in enumerate(columns):
             sheet.set_column(column, column, width)
             sheet.write_string(0, column, title, self._head)
         # A filter over the header alone hides nothing when there is no row below it.
-        sheet.autofilter(0, 0, max(rows, 1), len(COLUMNS) - 1)
+        sheet.autofilter(0, 0, max(rows, 1), len(columns) - 1)
+        return sheet
+
+    def _sheet(self, team: _Team, rows: int) -> None:
+        sheet = self._table(team.sheet, COLUMNS, rows)
         cursor = self._connection.execute(
             """SELECT work.code, work.table_name, work.row, place.patient, place.referral, place.contact, work.frees, place_team.team, work.month
             FROM work LEFT JOIN place USING (submission, table_name, row) LEFT JOIN place_team USING (submission, table_name, row)
@@ -267,15 +273,8 @@ class _Book:
 
     def _late(self, rows: int) -> None:
         """The records that are others than in the landing before, or than in what was handed over."""
-        sheet = self._book.add_worksheet(LATE)
-        _set_print(sheet, landscape=True)
-        sheet.freeze_panes(1, 0)
-        sheet.repeat_rows(0)
-        for column, (title, width) in enumerate(LATE_COLUMNS):
-            sheet.set_column(column, column, width)
-            sheet.write_string(0, column, title, self._head)
         shown = min(rows, self._sheet_rows)
-        sheet.autofilter(0, 0, shown, len(LATE_COLUMNS) - 1)
+        sheet = self._table(LATE, LATE_COLUMNS, shown)
         found = self._connection.execute(
             "SELECT month, against, what, table_name, known_by, record, person_was, person_now FROM late_record WHERE submission = ?"
             " ORDER BY place, table_name, what, record, person_was, person_now LIMIT ?",

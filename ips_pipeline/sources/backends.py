@@ -45,7 +45,7 @@ Encryption = Literal["this machine", "verified", "encrypted", "off"]
 
 @dataclass(slots=True)
 class _Opening:
-    """What makes an engine, what is run in a new session, and in how many seconds it has to be there where the driver sees to that not itself."""
+    """What makes an engine, what is run in a new session, and ``within`` how many seconds it is given up where the driver does not do that itself."""
 
     url: sa.URL
     arguments: dict[str, Any] = field(default_factory=dict)
