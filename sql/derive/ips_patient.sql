@@ -39,9 +39,6 @@ SELECT
     END AS AgeRepPeriodEnd,
     lsoa_imd.IMDDecile2019,
     LADistrictAuth IS NULL
-    OR EXISTS (
-        SELECT 1 FROM code_group
-        WHERE code_group.group_name = 'residence in England' AND starts_with(described.LADistrictAuth, code_group.code)
-    ) AS counts_as_england
+    OR left(LADistrictAuth, 1) IN (SELECT code FROM code_group WHERE group_name = 'residence in England') AS counts_as_england
 FROM described
 LEFT JOIN lsoa_imd ON lsoa_imd.LSOA2011 = described.LSOA2011

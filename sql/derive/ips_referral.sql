@@ -1,12 +1,19 @@
--- The monthly rows of the referrals that may count for IPS, by team or by procedure.
+-- The monthly rows of the referrals that may count for IPS.
+--   by_team               an IPS team holds the referral
+--   by_direct_procedure   an IPS code was recorded at one of its direct contacts of the month, as the dashboard reads both
 -- Grain: one row per row of MHS101 that qualifies. Keys: submission, row.
 WITH candidate AS (
-    SELECT submission, ServiceRequestID, true AS by_team FROM ips_team_referral
+    SELECT submission, ServiceRequestID, true AS by_team, false AS by_direct_procedure
+    FROM ips_team_referral
+
     UNION ALL
-    SELECT submission, ServiceRequestID, false AS by_team FROM ips_contact WHERE NOT by_team
+
+    SELECT submission, ServiceRequestID, by_team, by_any_procedure AND dashboard_direct AS by_direct_procedure
+    FROM ips_contact
+    WHERE by_any_procedure OR NOT by_team
 ),
 referral AS (
-    SELECT submission, ServiceRequestID, bool_or(by_team) AS by_team
+    SELECT submission, ServiceRequestID, bool_or(by_team) AS by_team, bool_or(by_direct_procedure) AS by_direct_procedure
     FROM candidate
     GROUP BY submission, ServiceRequestID
 )
@@ -19,7 +26,8 @@ SELECT
     source.SourceOfReferralMH,
     TRY_CAST(source.ReferralRequestReceivedDate AS DATE) AS ReferralRequestReceivedDate,
     TRY_CAST(source.ServDischDate AS DATE) AS ServDischDate,
-    referral.by_team
+    referral.by_team,
+    referral.by_direct_procedure
 FROM MHS101Referral AS source
 INNER JOIN referral
     ON referral.submission = source.submission

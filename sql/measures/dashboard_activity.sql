@@ -49,15 +49,27 @@ activity AS (
     INNER JOIN record
         ON record.submission = counted.submission
         AND record.ServiceRequestID = counted.ServiceRequestID
+),
+dated AS (
+    -- A key that sorts as a date not known before all others, then the submission, then the record.
+    SELECT *, create_sort_key(AccessDate, 'ASC NULLS FIRST', submission, 'ASC NULLS FIRST', patient_row, 'ASC NULLS FIRST') AS turn
+    FROM activity
+),
+year AS (
+    SELECT Person_ID, UniqServReqID, FinancialYear, min(turn) AS first_in_year
+    FROM dated
+    GROUP BY Person_ID, UniqServReqID, FinancialYear
+),
+first AS (
+    SELECT *, min(first_in_year) OVER (PARTITION BY Person_ID, UniqServReqID) AS first_ever
+    FROM year
 )
 SELECT
-    *,
-    row_number() OVER (
-        PARTITION BY Person_ID, UniqServReqID
-        ORDER BY AccessDate NULLS FIRST, submission, patient_row
-    ) = 1 AS first_ever,
-    row_number() OVER (
-        PARTITION BY Person_ID, UniqServReqID, FinancialYear
-        ORDER BY AccessDate NULLS FIRST, submission, patient_row
-    ) = 1 AS first_in_year
-FROM activity
+    dated.* EXCLUDE (turn),
+    dated.turn = first.first_ever AS first_ever,
+    dated.turn = first.first_in_year AS first_in_year
+FROM dated
+INNER JOIN first
+    ON first.Person_ID = dated.Person_ID
+    AND first.UniqServReqID = dated.UniqServReqID
+    AND first.FinancialYear = dated.FinancialYear

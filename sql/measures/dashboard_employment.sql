@@ -8,27 +8,25 @@ WITH recorded AS (
         status.EmployStatus,
         status.WeekHoursWorked,
         status.EmployStatusStartDate,
-        row_number() OVER (
-            PARTITION BY patient.submission, patient.patient_row
-            ORDER BY TRY_CAST(status.EmployStatusRecDate AS DATE) ASC NULLS FIRST, status.row ASC
-        ) AS from_first,
-        row_number() OVER (
-            PARTITION BY patient.submission, patient.patient_row
-            ORDER BY TRY_CAST(status.EmployStatusRecDate AS DATE) DESC NULLS LAST, status.row DESC
-        ) AS from_last
+        row_number() OVER in_order = 1 AS is_first,
+        lead(status.row) OVER in_order IS NULL AS is_last
     FROM MHS004EmpStatus AS status
     INNER JOIN ips_patient AS patient
         ON patient.submission = status.submission
         AND patient.LocalPatientID = status.LocalPatientID
+    WINDOW in_order AS (
+        PARTITION BY patient.submission, patient.patient_row
+        ORDER BY TRY_CAST(status.EmployStatusRecDate AS DATE) NULLS FIRST, status.row
+    )
 ),
 chosen AS (
     SELECT
         submission,
         patient_row,
-        max(EmployStatus) FILTER (from_first = 1) AS first_status,
-        max(EmployStatus) FILTER (from_last = 1) AS last_status,
-        max(WeekHoursWorked) FILTER (from_last = 1) AS last_hours,
-        max(EmployStatusStartDate) FILTER (from_last = 1) AS last_start
+        max(EmployStatus) FILTER (is_first) AS first_status,
+        max(EmployStatus) FILTER (is_last) AS last_status,
+        max(WeekHoursWorked) FILTER (is_last) AS last_hours,
+        max(EmployStatusStartDate) FILTER (is_last) AS last_start
     FROM recorded
     GROUP BY submission, patient_row
 )

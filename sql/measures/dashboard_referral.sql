@@ -5,8 +5,8 @@ WITH named AS (
     -- What the published table calls a provider, by procedure and by team.
     SELECT
         submission.submission,
-        coalesce(general.level, provider.Name) AS provider_name,
-        coalesce(general.level, by_team.level, provider.Name) AS provider_name_by_team
+        coalesce(general.level, provider.Name) AS by_direct_procedure,
+        coalesce(general.level, by_team.level, provider.Name) AS by_team
     FROM submission
     LEFT JOIN provider ON provider.OrgIDProvider = submission.OrgIDProv
     LEFT JOIN code_level AS general
@@ -16,21 +16,11 @@ WITH named AS (
         ON by_team.class = 'dashboard provider name, team route'
         AND by_team.code = submission.OrgIDProv
 ),
-found AS (
-    SELECT held.submission, held.ServiceRequestID, named.provider_name_by_team AS provider_name
-    FROM ips_team_referral AS held
-    INNER JOIN (SELECT DISTINCT submission, provider_name_by_team FROM named) AS named ON named.submission = held.submission
-
-    UNION ALL
-
-    -- Found both ways, a referral is told apart by the provider's name alone.
-    SELECT DISTINCT contact.submission, contact.ServiceRequestID, named.provider_name
-    FROM ips_contact AS contact
-    INNER JOIN named ON named.submission = contact.submission
-    WHERE
-        contact.by_any_procedure
-        AND contact.dashboard_direct
-        AND NOT (contact.by_team AND named.provider_name IS NOT DISTINCT FROM named.provider_name_by_team)
+route AS (
+    -- A referral found by both is two rows only where the names differ.
+    SELECT submission, provider_name, bool_or(name = 'by_team') AS by_team, bool_or(name = 'by_direct_procedure') AS by_direct_procedure
+    FROM named UNPIVOT INCLUDE NULLS (provider_name FOR name IN (by_team, by_direct_procedure))
+    GROUP BY submission, provider_name
 ),
 place AS (
     -- Codes that say nowhere have no successor and no name, so a code and its successor decide everything else.
@@ -77,7 +67,7 @@ SELECT
     submission.ReportingPeriodEndDate,
     submission.FinancialYear,
     submission.OrgIDProv,
-    found.provider_name,
+    route.provider_name,
     referral.submission,
     referral.patient_row,
     referral.row AS referral_row,
@@ -100,9 +90,9 @@ SELECT
     coalesce(deprivation.level, 'Missing/Invalid') AS deprivation
 FROM referral
 INNER JOIN submission ON submission.submission = referral.submission
-INNER JOIN found
-    ON found.submission = referral.submission
-    AND found.ServiceRequestID = referral.ServiceRequestID
+INNER JOIN route
+    ON route.submission = referral.submission
+    AND ((route.by_team AND referral.by_team) OR (route.by_direct_procedure AND referral.by_direct_procedure))
 INNER JOIN place
     ON place.submission = referral.submission
     AND place.patient_row = referral.patient_row
