@@ -182,6 +182,8 @@ class Airflow:
             for number in range(1, celery + 1)
         }
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+        #: Whether parts that end by themselves are started again, as a service manager does, and those that were.
+        self.minded, self.restarted = False, list[str]()
         self.api: ui.Api
 
     def __enter__(self) -> Airflow:
@@ -268,6 +270,9 @@ class Airflow:
         while not done():
             if time.monotonic() > deadline:
                 raise SystemExit(f"After {patience:,.0f} s {otherwise}; see {self.home}")
+            for part in [part for part, process in self.running.items() if self.minded and process.poll() is not None]:
+                self.restarted.append(part)
+                self.start(part)
             time.sleep(0.5)
 
 
@@ -354,7 +359,8 @@ def metadata_restarted(airflow: Airflow, servers: Servers) -> str:
     servers.control("stop", "-m", "immediate")
     time.sleep(10)
     servers.control("start")
-    return _came_back(airflow)
+    airflow.minded = True
+    return "away for ten seconds; what ended by itself was started again"
 
 
 def scheduler_restarted(airflow: Airflow, _: Servers) -> str:
@@ -392,15 +398,6 @@ def full_disk(airflow: Airflow, _: Servers) -> str:
 def _last_error(log: Path) -> str:
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("{")]
     return next((str(line["event"]) for line in lines if line.get("level") == "error"), "")
-
-
-def _came_back(airflow: Airflow) -> str:
-    """Start again what ended by itself, as a service manager would, and say which."""
-    time.sleep(15)
-    ended = [part for part, process in airflow.running.items() if process.poll() is not None]
-    for part in ended:
-        airflow.start(part)
-    return f"ended by themselves and started again: {', '.join(ended) or 'none'}"
 
 
 #: Name, what is done, and how Airflow is set up for it.
@@ -449,6 +446,7 @@ def try_fault(name: str, site: Path, expected: Path, root: Path, port: int) -> d
                 return {
                     "fault": name,
                     "done": done,
+                    "ended by themselves": airflow.restarted,
                     "run": state,
                     "seconds": round(time.monotonic() - began),
                     "tried again": again,
