@@ -1,7 +1,8 @@
 """The mutation score: small faults put into the SQL of the measures, one at a time, each of which a golden case should notice.
 
-``make mutation`` runs it: every mutant of the two publications, and a sample of those of our own measures. A fault is a mutant; a mutant
-that fails a golden case is killed, one that fails none survives and is listed.
+``make mutation`` runs it: every mutant of the two publications and of our own measures. A fault is a mutant; a mutant that fails a golden
+case is killed, one that fails none survives and is listed. For our own measures the golden tests themselves are run, each time over what the
+unchanged SQL made of their inputs: only what a fault changes, and what reads of that, is made again.
 Mutants come from the parsed SQL, so each is a statement that DuckDB can run or refuses, and a refused one counts as killed.
 Known survivors that cannot be told apart from the original by any input are listed with their reason in ``equivalent_mutants.yaml``.
 """
@@ -10,17 +11,17 @@ from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
 import importlib.util
 import json
-import multiprocessing
-import os
 import re
+import shutil
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,6 +33,7 @@ from ips_pipeline.measures import computation
 from ips_pipeline.store import duck, folders, steps
 
 HOME = Path(__file__).resolve().parents[1]
+GOLDEN = HOME / "tests" / "golden"
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.yaml")
 PERIOD = "2026-08"
 
@@ -56,10 +58,11 @@ _ORDERS = {"ASCENDING": "DESCENDING", "DESCENDING": "ASCENDING", "ORDER_DEFAULT"
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One fault: its number within the file, what was done, and the SQL with it."""
+    """One fault: its number within the file, what was done, the place in the SQL, and the SQL with it."""
 
     number: int
     change: str
+    place: str
     sql: str
 
 
@@ -73,7 +76,7 @@ def mutants(connection: duck.Connection, sql: str) -> list[Mutant]:
         text = _written(connection, mutated)
         if text not in seen:
             seen.add(text)
-            found.append(Mutant(len(found) + 1, change, text))
+            found.append(Mutant(len(found) + 1, change, _difference(plain, text), text))
     return found
 
 
@@ -187,27 +190,43 @@ def families() -> Mapping[str, Family]:
 
 def score(family: Family, out: Callable[[str], None], only: str | None = None) -> tuple[int, int]:
     """Kill what can be killed; gives the numbers of mutants killed and of mutants in all, without the equivalent ones."""
-    known = yaml.safe_load(EQUIVALENT.read_text(encoding="utf-8")) if EQUIVALENT.is_file() else {}
-    killed = total = 0
+    told = _Told(out)
     with tempfile.TemporaryDirectory() as folder, _prepared(Path(folder)) as connection:
         for step in family.steps:
             connection.execute(f"CREATE TABLE {_table(step)} AS\n{steps.text(step)}")
         if failing := _failing(connection, family, family.steps):
             raise SystemExit(f"The SQL as it is fails case {failing}")
         for file in [item for item in family.files if only is None or only in item]:
-            reasons = {item["change"] + " " + str(item["number"]): item["why"] for item in known.get(file, [])}
-            found = mutants(connection, steps.text(file))
-            survivors = [mutant for mutant in found if not _run(connection, family, file, mutant.sql)]
-            alive = [mutant for mutant in survivors if f"{mutant.change} {mutant.number}" not in reasons]
-            equivalent = len(survivors) - len(alive)
-            killed += len(found) - len(survivors)
-            total += len(found) - equivalent
-            out(f"{file:<36} {len(found) - len(survivors):>4} of {len(found) - equivalent:>4} killed, {equivalent} equivalent")
-            for key in sorted(reasons.keys() - {f"{mutant.change} {mutant.number}" for mutant in survivors}):
-                out(f"          listed as equivalent, but killed or not there: {key}")
-            for mutant in alive:
-                out(f"    {mutant.number:>4}  {mutant.change}: {_difference(_written(connection, _parse(connection, steps.text(file))), mutant.sql)}")
-    return killed, total
+
+            def noticed(mutant: Mutant, file: str = file) -> bool:
+                return _run(connection, family, file, mutant.sql) is not None
+
+            told.file(file, mutants(connection, steps.text(file)), noticed)
+    return told.killed, told.total
+
+
+class _Told:
+    """Tries the faults of files, prints what became of them, and adds up; ``total`` is without the equivalent ones."""
+
+    def __init__(self, out: Callable[[str], None]) -> None:
+        self.killed = self.total = 0
+        self._out = out
+        self._known = yaml.safe_load(EQUIVALENT.read_text(encoding="utf-8")) if EQUIVALENT.is_file() else {}
+
+    def file(self, file: str, made: Sequence[Mutant], noticed: Callable[[Mutant], bool], every: int = 1) -> None:
+        """One file: every n-th of its faults, and whether a fault is noticed."""
+        tried = {f"{mutant.change} {mutant.number}": mutant for mutant in made[::every]}
+        known = {f"{item['change']} {item['number']}" for item in self._known.get(file, [])}
+        survivors = {key: mutant for key, mutant in tried.items() if not noticed(mutant)}
+        alive = [mutant for key, mutant in survivors.items() if key not in known]
+        killed, equivalent = len(tried) - len(survivors), len(survivors) - len(alive)
+        self.killed, self.total = self.killed + killed, self.total + len(tried) - equivalent
+        self._out(f"{file:<36} {killed:>4} of {len(tried) - equivalent:>4} killed, {equivalent} equivalent")
+        left = {f"{mutant.change} {mutant.number}" for mutant in made} - tried.keys()
+        for key in sorted(known - survivors.keys() - left):
+            self._out(f"          listed as equivalent, but killed or not there: {key}")
+        for mutant in alive:
+            self._out(f"    {mutant.number:>4}  {mutant.change}: {mutant.place}")
 
 
 @contextmanager
@@ -326,7 +345,7 @@ _modules: dict[str, ModuleType] = {}
 def _golden(name: str) -> ModuleType:
     """A module of the golden tests, which are no package."""
     if name not in _modules:
-        spec = importlib.util.spec_from_file_location(f"golden_{name}", HOME / "tests" / "golden" / f"{name}.py")
+        spec = importlib.util.spec_from_file_location(f"golden_{name}", GOLDEN / f"{name}.py")
         if spec is None or spec.loader is None:
             raise SystemExit(f"tests/golden/{name}.py is not there")
         _modules[name] = importlib.util.module_from_spec(spec)
@@ -347,14 +366,10 @@ def _say(line: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """Files to put faults into, and the golden tests that should notice them; slower than cases over one world, so a sample is drawn."""
+    """Files to put faults into, and the golden tests that should notice them."""
 
     files: Sequence[str]
     tests: Sequence[str]
-
-
-#: One mutant in so many is tried where golden tests are run for each: every n-th of a file, so that a second run tries the same ones.
-EVERY = 8
 
 
 def tested() -> Mapping[str, Tested]:
@@ -368,54 +383,187 @@ def tested() -> Mapping[str, Tested]:
     access, targets, corrected = files("access_"), files("targets"), files("dashboard_corrected")
     taken = {*grown, *access, *targets, *corrected}
     return {
-        "access": Tested([*_NEAR, *access], ["tests/golden/test_access_golden.py"]),
-        "targets": Tested(targets, ["tests/golden/test_targets_golden.py"]),
-        "corrected": Tested(corrected, ["tests/golden/test_dashboard_golden.py"]),
-        "records": Tested([*grown, "measures/trial_comparison"], ["tests/golden/test_ips_grow_golden.py"]),
-        "outcomes": Tested(
-            [step for step in own if step not in taken and step != "measures/access"],
-            ["tests/golden/test_outcomes.py", "-k", "everybody or levels or medians"],
+        "access": Tested([*_NEAR, *access], ["test_access_golden.py", "test_targets_golden.py"]),
+        "targets": Tested(targets, ["test_targets_golden.py"]),
+        "corrected": Tested(
+            corrected,
+            [f"test_dashboard_golden.py::{name}" for name in ("test_published_and_corrected_side_by_side", "test_the_corrected_parts_add_up")],
         ),
+        "records": Tested([*grown, "measures/trial_comparison"], ["test_ips_grow_golden.py"]),
+        "outcomes": Tested([step for step in own if step not in taken and step != "measures/access"], ["test_outcomes.py"]),
     }
 
 
-def score_by_tests(family: Tested, out: Callable[[str], None], only: str | None = None, every: int = EVERY) -> tuple[int, int]:
-    """Kill every n-th mutant of a file by golden tests, each run in a process of its own; gives the numbers killed and tried."""
-    if not _passes(family, {}):
-        raise SystemExit(f"The SQL as it is fails {' '.join(family.tests)}")
-    killed = total = 0
-    for file in [item for item in family.files if only is None or only in item]:
-        with duck.session() as connection:
-            found = list(mutants(connection, steps.text(file)))[::every]
-            original = _written(connection, _parse(connection, steps.text(file)))
-        alive = [mutant for mutant in found if _passes(family, {file: mutant.sql})]
-        killed, total = killed + len(found) - len(alive), total + len(found)
-        out(f"{file:<36} {len(found) - len(alive):>4} of {len(found)} killed, of a sample")
-        for mutant in alive:
-            out(f"    {mutant.number:>4}  {mutant.change}: {_difference(original, mutant.sql)}")
-    return killed, total
-
-
-def _passes(family: Tested, changed: Mapping[str, str]) -> bool:
-    """Whether the golden tests pass with the files changed; too long is not passing."""
-    child = multiprocessing.get_context("fork").Process(target=_tests, args=(family.tests, changed))
-    child.start()
-    child.join(PATIENCE * 10)
-    if child.is_alive():
-        child.kill()
-        child.join()
-    return child.exitcode == 0
-
-
-def _tests(tests: Sequence[str], changed: Mapping[str, str]) -> None:
-    """In the child: run the tests silently, stop at the first that fails, and exit with pytest's code."""
+def score_by_tests(family: Tested, out: Callable[[str], None], only: str | None = None, every: int = 1) -> tuple[int, int]:
+    """Kill every n-th mutant of a file by golden tests; gives the numbers killed and tried, without the equivalent ones."""
+    told = _Told(out)
     text = steps.text
-    steps.text = lambda step: changed.get(step) or text(step)
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 1)
-    os.dup2(silent, 2)
-    os.chdir(HOME)
-    os._exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *tests]))
+
+    def work(tests: _Tests, worlds: _Worlds) -> None:
+        for worlds.learning in (True, False):
+            if failing := worlds.run(tests.failing):
+                raise SystemExit(f"The SQL as it is fails {failing}")
+        for file in [item for item in family.files if only is None or only in item]:
+            with duck.session() as connection:
+                made = mutants(connection, text(file))
+
+            def noticed(mutant: Mutant, file: str = file) -> bool:
+                steps.text = lambda step: mutant.sql if step == file else text(step)
+                return worlds.run(tests.failing) is not None
+
+            told.file(file, made, noticed, every)
+            steps.text = text
+
+    with tempfile.TemporaryDirectory() as folder, _Worlds(Path(folder)) as worlds:
+        plugin = _Tests(lambda tests: work(tests, worlds))
+        given = ["-p", "no:terminal", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib", "--assert=plain", f"--basetemp={folder}"]
+        code = pytest.main([*given, *(str(GOLDEN / name) for name in family.tests)], [plugin])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise SystemExit(f"The score of {' '.join(family.tests)} cannot be told")
+    return told.killed, told.total
+
+
+class _Tests:
+    """A plugin that collects tests once and runs them as often as ``work`` asks, until one fails."""
+
+    def __init__(self, work: Callable[[_Tests], None]) -> None:
+        self._work = work
+        self._failed = False
+        self._items: list[pytest.Item] = []
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self._items = list(session.items)
+        self._work(self)
+        return True
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._failed |= report.failed
+
+    def failing(self) -> str | None:
+        """The first test that fails; it and its module come first the next time."""
+        self._failed = False
+        for item, after in zip(self._items, [*self._items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
+            if self._failed:
+                item.session._setupstate.teardown_exact(None)
+                self._items.sort(key=lambda other: (other is not item, other.path != item.path))
+                return item.nodeid
+        return None
+
+
+class _Worlds:
+    """Stands for ``computation.opened`` in tests: what was loaded and made of the same inputs before is there again, and little is made anew."""
+
+    def __init__(self, root: Path) -> None:
+        self.learning = True
+        self._root = root
+        self._opened = computation.opened
+        self._kept: dict[str, tuple[computation.Inputs, Any]] = {}
+        self._stack = ExitStack()
+        self._busy: duck.Connection | None = None
+
+    def __enter__(self) -> _Worlds:
+        computation.opened = self._given
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        computation.opened = self._opened
+        self._stack.close()
+
+    def run(self, tests: Callable[[], str | None]) -> str | None:
+        """Run tests over what is kept; a statement that takes too long is interrupted, which fails the test. Leaves no files behind."""
+        before = set(self._root.iterdir())
+        too_long = threading.Timer(PATIENCE, self._interrupt)
+        too_long.start()
+        try:
+            return tests()
+        finally:
+            too_long.cancel()
+            for folder in set(self._root.iterdir()) - before if not self.learning else ():
+                shutil.rmtree(folder)
+
+    def _interrupt(self) -> None:
+        if self._busy:
+            self._busy.interrupt()
+
+    @contextmanager
+    def _given(self, submissions: Sequence[Path], reference: Path, declared: Mapping[str, steps.Value], **more: Any) -> Iterator[computation.Inputs]:
+        places = [*submissions, reference, *more.get("records", ())]
+        held = [(place.name, path.name, path.read_bytes()) for place in places for path in sorted(place.iterdir())]
+        key = hashlib.sha256(repr(([folder.parent.name for folder in submissions], held, declared)).encode()).hexdigest()
+        opened = self._opened(submissions, reference, declared, **{**more, "write": [self._root]})
+        if self.learning:
+            inputs = self._stack.enter_context(opened)
+            memory: Any = Memory(inputs.connection)
+            yield replace(inputs, connection=memory)
+            if key not in self._kept or len(memory.made) > len(self._kept[key][1].made):
+                self._kept[key] = inputs, memory
+        elif key in self._kept:
+            inputs, memory = self._kept[key]
+            self._busy = inputs.connection
+            with memory.again():
+                yield replace(inputs, connection=memory)
+        else:
+            with opened as inputs:
+                self._busy = inputs.connection
+                yield inputs
+
+
+class Memory:
+    """A connection that remembers what was made on it, and makes again only what is now made otherwise or reads something that came out otherwise.
+
+    It goes by the statements CREATE TABLE, VIEW and MACRO, whoever runs them.
+    """
+
+    _CREATE = re.compile(r'\s*CREATE (TABLE|VIEW|MACRO) ("[^"]+"|\w+)')
+
+    def __init__(self, connection: duck.Connection) -> None:
+        self.connection = connection
+        self.made: dict[str, str] = {}
+        self._learning = True
+        self.changed: set[str] = set()
+        self._rows: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.connection, name)
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """Everything made within the block is gone after it."""
+        self._learning, self.changed = False, set()
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.connection.execute("ROLLBACK")
+
+    def register(self, name: str, rows: Any) -> None:
+        self.changed.add(name)
+        self.connection.register(name, rows)
+
+    def execute(self, statement: str, parameters: object = None) -> duck.Connection:
+        create = self._CREATE.match(statement)
+        if not create:
+            return self.connection.execute(statement, parameters)
+        kind, name = create[1], create[2].strip('"')
+        text = f"{statement}{parameters or ''}"
+        if self._learning:
+            self.made[name] = text
+            return self.connection.execute(statement, parameters)
+        if text == self.made.get(name) and not self._reads_changed(statement):
+            return self.connection
+        if kind == "TABLE" and name in self.made and name not in self._rows:
+            self._rows[name] = self._table(name)
+        self.connection.execute(statement.replace("CREATE", "CREATE OR REPLACE", 1), parameters)
+        if kind != "TABLE" or name not in self._rows or not self._table(name).equals(self._rows[name]):
+            self.changed.add(name)
+        return self.connection
+
+    def _reads_changed(self, statement: str) -> bool:
+        return bool(self.changed) and re.search(rf"\b({'|'.join(map(re.escape, self.changed))})\b", statement) is not None
+
+    def _table(self, name: str) -> Any:
+        return self.connection.sql(f"FROM {duck.identifier(name)}").to_arrow_table()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -424,7 +572,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mutation", description="Score the golden cases by small faults in the SQL")
     parser.add_argument("family", nargs="?", choices=[*wanted, *by_tests], help="the measures that belong together (default: all)")
     parser.add_argument("only", nargs="?", help="part of a file name")
-    parser.add_argument("--every", type=int, default=EVERY, help=f"try one mutant in so many of our own measures (default {EVERY})")
+    parser.add_argument("--every", type=int, default=1, help="try one mutant in so many of our own measures")
     given = parser.parse_args(arguments)
     killed = total = 0
     for name in [given.family] if given.family else [*wanted, *by_tests]:

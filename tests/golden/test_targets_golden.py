@@ -70,8 +70,8 @@ def evidence(access_evidence: Callable[..., Any], new_world: Callable[[], Any], 
     held: dict[str, Any] = {}
 
     def evidence(name: str) -> Any:
-        if name not in held:
-            # Cases about the same measure and organisation would be one series, so they are put in as many runs as there are of them.
+        # Cases about the same measure and organisation would be one series, so they are put in as many runs as there are of them.
+        while name not in held:
             waiting = {case: told for case, (told, _) in CASES.items() if case not in held}
             series: set[tuple[str, ...]] = set()
             together = []

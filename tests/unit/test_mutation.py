@@ -69,3 +69,32 @@ def test_the_golden_cases_notice_a_fault_and_pass_without_one() -> None:
     killed, total = mutation.score(mutation.Family(["derive/ips_team"], family.steps, family.fails), said.append)
     assert total >= killed > 0
     assert said[0].startswith("derive/ips_team ")
+
+
+def test_what_is_made_again_is_what_a_fault_changes_and_what_reads_of_it(connection: duck.Connection) -> None:
+    made = {"seen": "SELECT 1 AS n", "twice": "SELECT 2 * n AS n FROM seen", "sign": "SELECT sign(n) AS s FROM twice", "told": "SELECT s FROM sign"}
+    memory = mutation.Memory(connection)
+    for name, sql in made.items():
+        memory.execute(f"CREATE {'VIEW' if name == 'twice' else 'TABLE'} {name} AS\n{sql}")
+
+    def again(fault: str) -> tuple[set[str], int]:
+        with memory.again():
+            for name, sql in {**made, "seen": fault}.items():
+                memory.execute(f"CREATE {'VIEW' if name == 'twice' else 'TABLE'} {name} AS\n{sql}")
+            return memory.changed, memory.execute("FROM told").fetchall()[0][0]
+
+    assert again("SELECT 1 AS n") == (set(), 1)
+    assert again("SELECT 3 AS n") == ({"seen", "twice"}, 1)
+    assert again("SELECT -1 AS n") == ({"seen", "twice", "sign", "told"}, -1)
+    with pytest.raises(duck.DuckError):
+        again("SELECT lost AS n FROM told")
+    assert memory.execute("SELECT n, s FROM twice, told").fetchall() == [(2, 1)]
+
+
+def test_golden_tests_run_again_over_what_they_made_notice_a_fault_and_pass_without_one() -> None:
+    """Not every fault: which of several windows counts is told by another test."""
+    said: list[str] = []
+    family = mutation.Tested(["measures/ips_threshold"], ["test_ips_grow_golden.py::test_thirteen_weeks_of_seven_hours_within_sixteen"])
+    killed, total = mutation.score_by_tests(family, said.append, every=4)
+    assert total > killed > 1
+    assert said[0].startswith("measures/ips_threshold ")
