@@ -284,7 +284,9 @@ def compare(site: Path, data: Path, expected: Path) -> list[str]:
         one, other = stages.current(data / shelf), stages.current(expected / shelf)
         # A landing's manifest also says when it was read.
         if one is None or other is None or (one.identity, _content(one)) != (other.identity, _content(other)):
-            wrong.append(f"{shelf} differs")
+            held = _content(one) if one else {}
+            differing = sorted(name for name, _ in held.items() ^ (_content(other) if other else {}).items())
+            wrong.append(f"{shelf} differs in {', '.join(dict.fromkeys(differing)) or 'its identity'}")
     folder = data / "restricted" / "ledger"
     wrong += ledger.verify(folder)
     lines = Counter((entry.kind, entry.provider, entry.period, json.dumps(entry.facts, sort_keys=True)) for entry in ledger.entries(folder))
@@ -448,6 +450,7 @@ def try_fault(name: str, site: Path, expected: Path, root: Path, port: int) -> d
                     "done": done,
                     "ended by themselves": airflow.restarted,
                     "run": state,
+                    "roll-ups": [run["state"] for run in airflow.runs(NATIONAL)],
                     "seconds": round(time.monotonic() - began),
                     "tried again": again,
                     "wrong": compare(site, data, expected) + leaks(airflow, servers, data),
