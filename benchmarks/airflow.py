@@ -28,7 +28,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from http import HTTPStatus
 from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -254,14 +253,11 @@ class Airflow:
 
     def roll_ups(self) -> None:
         """Wait until no accepted month waits for a roll-up and all roll-ups are done."""
-        self._wait(lambda: not self._events_wait() and all(run["state"] in ENDED for run in self.runs(NATIONAL)), "no roll-up ends")
+        self._wait(lambda: not self._months_wait() and all(run["state"] in ENDED for run in self.runs(NATIONAL)), "no roll-up ends")
 
-    def _events_wait(self) -> bool:
+    def _months_wait(self) -> bool:
         try:
-            return bool(self.api.call("GET", f"/api/v2/dags/{NATIONAL}/assets/queuedEvents")["total_entries"])
-        except urllib.error.HTTPError as answer:
-            # Not found: there are none.
-            return answer.code != HTTPStatus.NOT_FOUND
+            return bool(self.api.call("GET", f"/ui/partitioned_dag_runs?dag_id={NATIONAL}&has_created_dag_run_id=false")["total"])
         except (OSError, ValueError):
             return True
 

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import dag, get_current_context, task
+from airflow.sdk import PartitionedAssetTimetable, dag, get_current_context, task
 
-from dags.ips_tasks import ACCEPTED, DEFAULT_ARGS, guarded, period_param, site
+from dags.ips_tasks import ACCEPTED_MONTH, DEFAULT_ARGS, guarded, period_param, site
 
 
-@task(inlets=[ACCEPTED])
+@task
 @guarded
 def periods() -> list[str]:
-    """The months to publish: the one asked for, else what the events touch that started the run or came after. UsageError when there is none."""
+    """The months to publish: the one asked for or, where a provider's month was accepted, that month and the later ones that count it too.
+
+    Raises UsageError when neither is given.
+    """
     context = get_current_context()
     if asked := context["params"].get("period"):
         return [str(asked)]
-    months = {event.extra["period"] for events in context["triggering_asset_events"].values() for event in events}
-    if months:
-        # A run is given the events up to the first one that waited for it. Those that came while that one waited for the run before would be left
-        # until another month is accepted (Airflow 3.3.2).
-        later = context["inlet_events"][ACCEPTED].after(context["dag_run"].run_after.isoformat())
-        months |= {str(event.extra["period"]) for event in later if event.extra}
-    else:
-        from ips_pipeline.errors import UsageError
-
-        raise UsageError("No month is given and no accepted provider-month started this run; trigger it with the parameter period, such as 2026-08")
     from ips_pipeline import flows
+    from ips_pipeline.errors import UsageError
 
-    return flows.to_release(site(), months)
+    accepted = context["dag_run"].partition_key
+    if accepted is None:
+        raise UsageError("No month is given and no accepted provider-month started this run; trigger it with the parameter period, such as 2026-08")
+    return flows.to_release(site(), [accepted])
 
 
 # One at a time: each month reads twelve months of every provider and may use all the memory it is allowed.
@@ -42,20 +39,20 @@ def measure(period: str) -> dict[str, Any]:
 
 
 @dag(
-    schedule=[ACCEPTED],
+    # A run for each event of a month, in that month's partition. What a run reads is what is in force when it comes to it, so those of a month that
+    # wait behind it find its release made and change nothing.
+    schedule=PartitionedAssetTimetable(assets=ACCEPTED_MONTH),
     catchup=False,
-    # While a run is active further events wait, and the next run takes them together: a month in which twenty providers are
-    # accepted within minutes is not published twenty times.
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
-    params={"period": period_param("the months whose acceptance started the run")},
+    params={"period": period_param("the month whose acceptance started the run, its partition")},
     tags=["ips", "mhsds", "national", "release"],
     doc_md="""
 ### IPS: figures over all providers
 
-Started by every accepted provider-month (asset `ips_accepted_provider_month`). For each month in those events it computes
-MHS116 and the other measures over the accepted months of **all** providers, and puts one release per month in force under `releases/<month>/`.
-Where an earlier month was accepted anew, the releases of later months that are in force are made again as well, since they count it too.
+Started by every accepted provider-month (asset `ips_accepted_month`), in the partition of its reporting month. It computes MHS116 and the other
+measures of that month over the accepted months of **all** providers, and puts one release in force under `releases/<month>/`.
+The releases of later months that are in force are made again as well, since they count that month too.
 The release before stays in force until the new one is complete. Where `[publish]` of SITE.toml has `copy_to`, the release is then
 copied there, with what names it in force last: whoever reads the copy sees the old release or the new one.
 

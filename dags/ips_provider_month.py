@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import dag, get_current_context, task, task_group
 
-from dags.ips_tasks import ACCEPTED, DEFAULT_ARGS, LONDON, asked_by, guarded, month_of, monthly, now, period_param, reason_of, replay_params, site
+from dags.ips_tasks import (
+    ACCEPTED,
+    ACCEPTED_MONTH,
+    DEFAULT_ARGS,
+    LONDON,
+    asked_by,
+    guarded,
+    month_of,
+    monthly,
+    now,
+    period_param,
+    reason_of,
+    replay_params,
+    site,
+)
 from dags.pools import POOLS, pool_of
 
 if TYPE_CHECKING:
@@ -42,7 +56,7 @@ def extract(provider: str, period: str) -> dict[str, Any]:
     return {key: landed[key] for key in ("provider", "period", "landing", "rows", "changed")}
 
 
-@task(map_index_template=PROVIDER, multiple_outputs=False, outlets=[ACCEPTED])
+@task(map_index_template=PROVIDER, multiple_outputs=False, outlets=[ACCEPTED, ACCEPTED_MONTH])
 @guarded
 def validate(provider: str, period: str, *, outlet_events: OutletEventAccessors | None = None) -> dict[str, Any]:
     """Judge the landed month as the submission portal would, put its accepted rows in force and announce them."""
@@ -50,12 +64,9 @@ def validate(provider: str, period: str, *, outlet_events: OutletEventAccessors 
 
     verdict = flows.validate(site(), provider, period)
     if outlet_events is not None:
-        outlet_events[ACCEPTED].extra = {
-            "provider": provider,
-            "period": period,
-            "accepted": verdict["accepted"],
-            "rows": verdict["rows_accepted"],
-        }
+        told = {"provider": provider, "period": period, "accepted": verdict["accepted"], "rows": verdict["rows_accepted"]}
+        outlet_events[ACCEPTED].extra = outlet_events[ACCEPTED_MONTH].extra = told
+        outlet_events[ACCEPTED_MONTH].add_partitions(period)
     return verdict
 
 

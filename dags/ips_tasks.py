@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: One event per accepted provider-month; its extra is {provider, period, accepted, rows}. The roll-up waits for it.
+#: One event per accepted provider-month; its extra is {provider, period, accepted, rows}. Returns are made of it.
 ACCEPTED = Asset(name="ips_accepted_provider_month")
+
+#: The same event, in the partition of its reporting month (yyyy-mm). The figures over all providers are made of it: an event of a partition starts
+#: no DAG that waits for the plain asset (Airflow 3.3.2), and one that also has a clock, as that of returns, cannot wait for partitions.
+ACCEPTED_MONTH = Asset(name="ips_accepted_month")
 
 # It tells of each of its own parts at length, two hundred lines a task.
 logging.getLogger("great_expectations").setLevel(logging.WARNING)

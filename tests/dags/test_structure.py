@@ -7,15 +7,20 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from airflow.sdk import PartitionedAssetTimetable
+from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from dags.approval import SignOff
-from dags.ips_tasks import ACCEPTED, month_before
+from dags.ips_tasks import ACCEPTED, ACCEPTED_MONTH, month_before
+from ips_pipeline import flows
+from ips_pipeline.errors import UsageError
+from ips_pipeline.store import stages
 
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
@@ -77,35 +82,43 @@ def test_a_failed_branch_stays_visible(bag: DagBag) -> None:
     assert all(not task.downstream_task_ids for task in bag.dags["ips_national_rollup"].leaves)
 
 
-def test_acceptance_starts_the_roll_up(bag: DagBag) -> None:
-    assert bag.dags["ips_provider_month"].get_task("provider_month.validate").outlets == [ACCEPTED]
-    for name in ("ips_national_rollup", "ips_return"):
-        assert bag.dags[name].timetable.asset_condition.objects == (ACCEPTED,)
-    # Events that arrive while a roll-up runs are taken together by the next one.
-    assert bag.dags["ips_national_rollup"].max_active_runs == 1
+def test_acceptance_starts_the_return_and_the_roll_up_of_its_month(bag: DagBag) -> None:
+    assert bag.dags["ips_provider_month"].get_task("provider_month.validate").outlets == [ACCEPTED, ACCEPTED_MONTH]
+    assert bag.dags["ips_return"].timetable.asset_condition.objects == (ACCEPTED,)
+    figures = bag.dags["ips_national_rollup"]
+    assert figures.timetable.asset_condition == ACCEPTED_MONTH
+    assert isinstance(figures.timetable, PartitionedAssetTimetable)
+    # What one run has made the next one of the same month finds.
+    assert figures.max_active_runs == 1
 
 
-def test_a_roll_up_takes_the_months_that_were_accepted_while_it_waited(bag: DagBag, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Airflow gives a run the events up to the first one that waited for it, and asks for no other run for the later ones."""
-    waited_since = datetime(2026, 11, 8, 5, 1, tzinfo=UTC)
-    events = [(waited_since, "2026-09"), (waited_since + timedelta(seconds=5), "2026-08"), (waited_since - timedelta(seconds=5), "2026-07")]
+def test_validate_announces_the_month_as_a_partition_and_the_provider_to_returns(bag: DagBag, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = inspect.unwrap(bag.dags["ips_provider_month"].get_task("provider_month.validate").python_callable)
+    verdict = {"accepted": "0123456789abcdef", "rows_accepted": 12}
+    monkeypatch.setitem(body.__globals__, "site", lambda: None)
+    monkeypatch.setattr(flows, "validate", lambda *_: verdict)
+    events = OutletEventAccessors()
+    assert body("RXA", "2026-09", outlet_events=events) == verdict
+    told = {"provider": "RXA", "period": "2026-09", "accepted": "0123456789abcdef", "rows": 12}
+    assert (events[ACCEPTED].extra, events[ACCEPTED].partition_keys) == (told, set())
+    assert (events[ACCEPTED_MONTH].extra, events[ACCEPTED_MONTH].partition_keys) == (told, {"2026-09"})
 
-    def accepted(month: str) -> SimpleNamespace:
-        return SimpleNamespace(extra={"provider": "RXA", "period": month})
 
-    def after(moment: str) -> list[SimpleNamespace]:
-        return [accepted(month) for at, month in events if at >= datetime.fromisoformat(moment)]
-
-    context = {
-        "params": {"period": None},
-        "triggering_asset_events": {ACCEPTED: [accepted("2026-09")]},
-        "inlet_events": {ACCEPTED: SimpleNamespace(after=after)},
-        "dag_run": SimpleNamespace(run_after=waited_since),
-    }
+def test_a_roll_up_makes_its_month_and_the_later_ones_that_count_it(bag: DagBag, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for month in ("2026-06", "2026-09", "2026-10"):
+        stages.write(tmp_path / month, lambda _: {}, staging=tmp_path / "tmp")
     body = inspect.unwrap(bag.dags["ips_national_rollup"].get_task("periods").python_callable)
-    monkeypatch.setitem(body.__globals__, "get_current_context", lambda: context)
     monkeypatch.setitem(body.__globals__, "site", lambda: SimpleNamespace(releases=lambda month: tmp_path / month))
-    assert body() == ["2026-08", "2026-09"]
+
+    def made(asked: str | None, partition: str | None) -> list[str]:
+        context = {"params": {"period": asked}, "dag_run": SimpleNamespace(partition_key=partition)}
+        monkeypatch.setitem(body.__globals__, "get_current_context", lambda: context)
+        return list(body())
+
+    assert made(None, "2026-08") == ["2026-08", "2026-09", "2026-10"]
+    assert made("2026-08", None) == ["2026-08"]
+    with pytest.raises(UsageError, match="No month is given"):
+        made(None, None)
 
 
 def test_every_task_is_retried_only_as_the_default_says_and_hides_what_it_returns(bag: DagBag) -> None:
