@@ -26,10 +26,11 @@ test: venv check    ## every check and every test
 check: venv         ## style, types and layers of the code; faults, secrets and known vulnerabilities; the bill of materials
 	@$(MAKE) --no-print-directory -j 2 secrets types faults style audit sbom
 
-style:
+style:              # of Python, and whether docker-compose.yml is what its published schema allows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/lint-imports
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
 types:
 	@$(BIN)/mypy
