@@ -166,9 +166,10 @@ def dashboard(root: Path, period: str, out: Path) -> int:
     # The dashboard has no rates, so it reads no populations.
     populations = ("population_subicb", "population_lsoa", "census2021_ethnicity")
     with computation.opened(submissions, root / "reference", declared, write=[out], temporary=out / "tmp", left_out=populations) as inputs:
-        # The levels of our own measures are not the dashboard's.
-        shared = [step for step in computation.DERIVE if step != "derive/patient_level"]
-        inputs.make(*shared, *computation.DASHBOARD, "publish/level", "publish/dashboard_result", "publish/dashboard")
+        # What our own measures alone read.
+        ours = {"derive/patient_level", "measures/dashboard_contact", "measures/dashboard_evidence"}
+        made = [step for step in (*computation.DERIVE, *computation.DASHBOARD) if step not in ours]
+        inputs.make(*made, "publish/dashboard_result", "publish/dashboard")
         computation.copy(inputs.connection, "dashboard", out / "dashboard.csv", "FORMAT csv, HEADER")
         return len(inputs.connection.sql("SELECT 1 FROM dashboard"))
 
