@@ -22,6 +22,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -387,7 +388,11 @@ def tested() -> Mapping[str, Tested]:
         "targets": Tested(targets, ["test_targets_golden.py"]),
         "corrected": Tested(
             corrected,
-            [f"test_dashboard_golden.py::{name}" for name in ("test_published_and_corrected_side_by_side", "test_the_corrected_parts_add_up")],
+            [
+                "test_dashboard_cases.py::test_corrected_case",
+                "test_dashboard_golden.py::test_published_and_corrected_side_by_side",
+                "test_dashboard_golden.py::test_the_corrected_parts_add_up",
+            ],
         ),
         "records": Tested([*grown, "measures/trial_comparison"], ["test_ips_grow_golden.py"]),
         "outcomes": Tested([step for step in own if step not in taken and step != "measures/access"], ["test_outcomes.py"]),
@@ -397,7 +402,7 @@ def tested() -> Mapping[str, Tested]:
 def score_by_tests(family: Tested, out: Callable[[str], None], only: str | None = None, every: int = 1) -> tuple[int, int]:
     """Kill every n-th mutant of a file by golden tests; gives the numbers killed and tried, without the equivalent ones."""
     told = _Told(out)
-    text = steps.text
+    read, text = steps.text, cache(steps.text)
 
     def work(tests: _Tests, worlds: _Worlds) -> None:
         for worlds.learning in (True, False):
@@ -412,7 +417,7 @@ def score_by_tests(family: Tested, out: Callable[[str], None], only: str | None 
                 return worlds.run(tests.failing) is not None
 
             told.file(file, made, noticed, every)
-            steps.text = text
+            steps.text = read
 
     with tempfile.TemporaryDirectory() as folder, _Worlds(Path(folder)) as worlds:
         plugin = _Tests(lambda tests: work(tests, worlds))

@@ -34,7 +34,6 @@ target AS (
     FROM known
     INNER JOIN measure
         ON measure.measure_id = known.measure
-        AND measure.basis IS NOT NULL
     WINDOW earlier AS (PARTITION BY known.measure, known.org_type, known.org_code, known.basis ORDER BY known.period_end)
 ),
 chosen AS (
@@ -56,11 +55,10 @@ chosen AS (
     ) = 1
 ),
 covered AS (
-    SELECT count(DISTINCT geography.Region) > 0 AND count(DISTINCT geography.Region) = count(DISTINCT standing.org_code) AS everywhere
+    SELECT count(geography.Region) > 0 AND count(DISTINCT geography.Region) = count(DISTINCT standing.org_code) AS everywhere
     FROM geography
     LEFT JOIN targets_standing AS standing
-        ON standing.basis = 'people rolling'
-        AND standing.org_type = 'region'
+        ON standing.org_type = 'region'
         AND standing.org_code = geography.Region
 ),
 counted AS (
@@ -78,8 +76,7 @@ counted AS (
     FROM chosen
     CROSS JOIN covered
     LEFT JOIN (SELECT DISTINCT OrgIDProv FROM submission) AS sent
-        ON chosen.org_type = 'provider'
-        AND sent.OrgIDProv = chosen.org_code
+        ON sent.OrgIDProv = chosen.org_code
     LEFT JOIN targets_standing AS standing
         ON standing.basis = chosen.count_basis
         AND standing.org_type = CASE WHEN chosen.org_type IN ('england', 'site') THEN 'whole' ELSE chosen.org_type END
@@ -90,13 +87,13 @@ lined AS (
     SELECT
         * REPLACE (CASE WHEN known THEN counted END AS counted, CASE WHEN known THEN leaving END AS leaving),
         CASE
-            WHEN months_ahead = 0 THEN value
             WHEN months_ahead < 0 THEN NULL
+            WHEN months_ahead = 0 THEN value
             WHEN in_year
                 THEN CAST(round(value * (getvariable('window_last_month') - getvariable('year_first_month') + 1)
                     / (target_month - getvariable('year_first_month') + 1)) AS BIGINT)
-            WHEN previous_month <= getvariable('window_last_month')
-                THEN CAST(round(previous_value + (value - previous_value) * (getvariable('window_last_month') - previous_month)
+            ELSE
+                CAST(round(previous_value + (value - previous_value) * (getvariable('window_last_month') - previous_month)
                     / (target_month - previous_month)) AS BIGINT)
         END AS trajectory,
         CASE

@@ -190,23 +190,27 @@ def publish() -> Run:
 def access_evidence() -> Callable[..., dict[str, list[dict[str, Any]]]]:
     """Write a world and make the evidence of access, the corrected dashboard and targets, without publishing it: table -> rows.
 
-    A full run takes several times as long, and what it adds to these tables is counted and tested elsewhere. ``episodes`` are
-    local IPS episodes; ``extra`` are files to put into the reference folder.
+    A full run takes several times as long, and what it adds to these tables is counted and tested elsewhere. ``local`` are
+    local IPS records by table; ``extra`` are files to put into the reference folder.
     """
 
     def evidence(
-        world: World, root: Path, *tables: str, period: str = "2026-08", episodes: Sequence[Row] = (), extra: Mapping[str, str] | None = None
+        world: World,
+        root: Path,
+        *tables: str,
+        period: str = "2026-08",
+        local: Mapping[str, Sequence[Row]] | None = None,
+        extra: Mapping[str, str] | None = None,
     ) -> dict[str, list[dict[str, Any]]]:
         world.write(root)
         for name, text in (extra or {}).items():
             (root / "reference" / name).write_text(text, encoding="utf-8")
         records = root / "records"
         records.mkdir()
-        if episodes:
-            columns = dict.fromkeys(name for row in episodes for name in row)
-            pq.write_table(
-                pa.table({name: pa.array([row.get(name) for row in episodes], pa.string()) for name in columns}), records / "ips_episode.parquet"
-            )
+        for table, rows in (local or {}).items():
+            columns = dict.fromkeys(name for row in rows for name in row)
+            told = pa.table({name: pa.array([row.get(name) for row in rows], pa.string()) for name in columns})
+            pq.write_table(told, records / f"{table}.parquet")
         families = [step for step in computation.FAMILIES if step.startswith(("measures/access", "measures/dashboard", "measures/target"))]
         made = (*computation.DERIVE, *computation.RECORDS, *computation.MHS116, *computation.DASHBOARD, *families)
         with session(root, period, made, [records]) as inputs:

@@ -317,7 +317,9 @@ def local(access_evidence: Callable[..., Tables], new_world: Callable[[], Any], 
         {"OrgIDProvider": "P01", "episode_id": name, "LocalPatientID": None, "NHSNumber": None, "referral_date": "2025-07-01", **told}
         for name, (told, _) in EPISODES.items()
     ]
-    return access_evidence(world, tmp_path_factory.mktemp("local"), "access", "access_reconciliation", "access_local", episodes=episodes)
+    return access_evidence(
+        world, tmp_path_factory.mktemp("local"), "access", "access_reconciliation", "access_local", local={"ips_episode": episodes}
+    )
 
 
 @pytest.mark.parametrize("name", EPISODES)
