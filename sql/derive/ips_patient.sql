@@ -1,10 +1,7 @@
 -- The people behind the IPS referrals, as their provider described them in the month.
 -- RecordNumber orders records as the national platform does: later months, and files made later, are larger.
 -- Grain: one row per submission and row of MHS001. Keys: submission, patient_row; Person_ID is one person everywhere.
-WITH wanted AS (
-    SELECT DISTINCT submission, LocalPatientID FROM ips_referral
-),
-described AS (
+WITH described AS (
     SELECT
         patient.submission,
         patient.row AS patient_row,
@@ -23,9 +20,9 @@ described AS (
         postcode.LADistrictAuth,
         postcode.SubICB AS residence_sub_icb
     FROM MHS001MPI AS patient
-    INNER JOIN wanted
-        ON wanted.submission = patient.submission
-        AND wanted.LocalPatientID = patient.LocalPatientID
+    SEMI JOIN ips_referral
+        ON ips_referral.submission = patient.submission
+        AND ips_referral.LocalPatientID = patient.LocalPatientID
     INNER JOIN submission ON submission.submission = patient.submission
     LEFT JOIN postcode ON postcode.Postcode = patient.Postcode
 )
