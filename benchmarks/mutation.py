@@ -394,7 +394,7 @@ def tested() -> Mapping[str, Tested]:
                 "test_dashboard_golden.py::test_the_corrected_parts_add_up",
             ],
         ),
-        "records": Tested([*grown, "measures/trial_comparison"], ["test_ips_grow_golden.py"]),
+        "records": Tested([*grown, "measures/trial_comparison"], ["test_ips_grow_cases.py", "test_ips_grow_golden.py"]),
         "outcomes": Tested([step for step in own if step not in taken and step != "measures/access"], ["test_outcomes.py"]),
     }
 

@@ -14,12 +14,9 @@ WITH job AS (
         recorded.held_at_start IS DISTINCT FROM 'Y' AS found,
         coalesce(TRY_CAST(recorded.first_four_hours_date AS DATE) <= getvariable('period_end'), false) AS four_hours,
         CAST(recorded.weekly_hours AS DECIMAL(5, 2)) AS weekly_hours,
-        CAST(recorded.weekly_hours_13 AS DECIMAL(5, 2)) AS weekly_hours_13,
         CAST(CAST(recorded.hourly_pay AS DECIMAL(9, 2)) * 100 AS INTEGER) AS hourly_pay_pence,
         recorded.employer_id,
         lower(trim(recorded.job_title)) AS job_title,
-        recorded.occupation_code,
-        recorded.contract_type,
         recorded.competitive
     FROM "ips_job as recorded" AS recorded
     INNER JOIN ips_episode AS episode

@@ -10,7 +10,7 @@ WITH contact AS (
     GROUP BY ALL
 ),
 search AS (
-    SELECT UniqEpisodeID, min(contact_date) AS first_contact FROM ips_employer_contact WHERE UniqEpisodeID IS NOT NULL GROUP BY UniqEpisodeID
+    SELECT UniqEpisodeID, min(contact_date) AS first_contact FROM ips_employer_contact GROUP BY UniqEpisodeID
 ),
 hours_known AS (
     SELECT DISTINCT UniqEpisodeID FROM ips_job_week
@@ -58,14 +58,14 @@ cohort AS (
 cohort_flag AS (
     SELECT
         UniqEpisodeID,
-        max(CASE WHEN months = 6 THEN 1 END) AS n_ips_cohort_6,
-        max(CASE WHEN months = 6 AND started_in_time THEN 1 END) AS n_ips_cohort_6_started,
-        max(CASE WHEN months = 9 THEN 1 END) AS n_ips_cohort_9,
-        max(CASE WHEN months = 9 AND started_in_time THEN 1 END) AS n_ips_cohort_9_started,
-        max(CASE WHEN months = 12 THEN 1 END) AS n_ips_cohort_12,
-        max(CASE WHEN months = 12 AND started_in_time THEN 1 END) AS n_ips_cohort_12_started,
-        max(CASE WHEN months = 18 THEN 1 END) AS n_ips_cohort_18,
-        max(CASE WHEN months = 18 AND started_in_time THEN 1 END) AS n_ips_cohort_18_started
+        count(*) FILTER (months = 6) AS n_ips_cohort_6,
+        count(*) FILTER (months = 6 AND started_in_time) AS n_ips_cohort_6_started,
+        count(*) FILTER (months = 9) AS n_ips_cohort_9,
+        count(*) FILTER (months = 9 AND started_in_time) AS n_ips_cohort_9_started,
+        count(*) FILTER (months = 12) AS n_ips_cohort_12,
+        count(*) FILTER (months = 12 AND started_in_time) AS n_ips_cohort_12_started,
+        count(*) FILTER (months = 18) AS n_ips_cohort_18,
+        count(*) FILTER (months = 18 AND started_in_time) AS n_ips_cohort_18_started
     FROM cohort
     GROUP BY UniqEpisodeID
 ),
@@ -82,15 +82,15 @@ lasted AS (
 lasted_flag AS (
     SELECT
         UniqEpisodeID,
-        max(CASE WHEN purpose = 'weeks 13' THEN 1 END) AS n_ips_mature_13,
-        max(CASE WHEN purpose = 'weeks 13' AND same_job THEN 1 END) AS n_ips_same_job_13,
-        max(CASE WHEN purpose = 'weeks 13' AND any_job THEN 1 END) AS n_ips_any_job_13,
-        max(CASE WHEN purpose = 'weeks 26' THEN 1 END) AS n_ips_mature_26,
-        max(CASE WHEN purpose = 'weeks 26' AND same_job THEN 1 END) AS n_ips_same_job_26,
-        max(CASE WHEN purpose = 'weeks 26' AND any_job THEN 1 END) AS n_ips_any_job_26,
-        max(CASE WHEN purpose = 'weeks 52' THEN 1 END) AS n_ips_mature_52,
-        max(CASE WHEN purpose = 'weeks 52' AND same_job THEN 1 END) AS n_ips_same_job_52,
-        max(CASE WHEN purpose = 'weeks 52' AND any_job THEN 1 END) AS n_ips_any_job_52
+        count(*) FILTER (purpose = 'weeks 13') AS n_ips_mature_13,
+        count(*) FILTER (purpose = 'weeks 13' AND same_job) AS n_ips_same_job_13,
+        count(*) FILTER (purpose = 'weeks 13' AND any_job) AS n_ips_any_job_13,
+        count(*) FILTER (purpose = 'weeks 26') AS n_ips_mature_26,
+        count(*) FILTER (purpose = 'weeks 26' AND same_job) AS n_ips_same_job_26,
+        count(*) FILTER (purpose = 'weeks 26' AND any_job) AS n_ips_any_job_26,
+        count(*) FILTER (purpose = 'weeks 52') AS n_ips_mature_52,
+        count(*) FILTER (purpose = 'weeks 52' AND same_job) AS n_ips_same_job_52,
+        count(*) FILTER (purpose = 'weeks 52' AND any_job) AS n_ips_any_job_52
     FROM lasted
     GROUP BY UniqEpisodeID
 ),
@@ -122,8 +122,7 @@ SELECT
         WHEN due.access_date IS NOT NULL THEN 'accessed before the twelve months'
         WHEN due.accepted_date IS NULL THEN 'not accepted onto the caseload'
         WHEN due.first_contact_date IS NULL THEN 'no meaningful contact yet'
-        WHEN due.agreed_date IS NULL THEN 'no agreement to take part and no vocational profile yet'
-        ELSE 'no vocational profile yet'
+        ELSE 'no agreement to take part and no vocational profile yet'
     END AS reason,
     CASE WHEN due.accepted_date IS NOT NULL AND due.referral_date >= getvariable('period_start') THEN 1 ELSE 0 END AS n_ips_referrals,
     CASE

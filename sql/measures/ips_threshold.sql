@@ -16,4 +16,4 @@ SELECT
     DATE '1900-01-01' + thirteenth * 7 + 6 AS reached_on
 FROM worked
 WHERE thirteenth - week_number <= 15
-QUALIFY row_number() OVER (PARTITION BY UniqEpisodeID ORDER BY thirteenth, week_number DESC) = 1
+QUALIFY row_number() OVER (PARTITION BY UniqEpisodeID ORDER BY thirteenth) = 1
