@@ -390,6 +390,8 @@ def tested() -> Mapping[str, Tested]:
             corrected,
             [
                 "test_dashboard_cases.py::test_corrected_case",
+                "test_dashboard_cases.py::test_corrected_teams",
+                "test_dashboard_cases.py::test_the_corrected_dashboard_is_of_the_twelve_months",
                 "test_dashboard_golden.py::test_published_and_corrected_side_by_side",
                 "test_dashboard_golden.py::test_the_corrected_parts_add_up",
             ],

@@ -10,7 +10,6 @@ SELECT
     patient.RecordNumber,
     patient.Person_ID,
     min(contact.CareContDate) AS first_contact,
-    max(contact.CareContDate) AS last_contact,
     bool_or(contact.CareContDate IS NULL) AS undated
 FROM ips_contact AS contact
 INNER JOIN submission ON submission.submission = contact.submission

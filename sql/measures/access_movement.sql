@@ -3,7 +3,7 @@
 -- A person's rows have no place: first seen, entered and left are about the person wherever they were seen.
 -- Grain: one row per referral or person, movement, and sub-ICB of theirs. Keys: unit, movement, by_sub_icb.
 WITH last_day AS (
-    -- The reporting month may be the first that is held; then nobody can be said to have entered or left.
+    -- The reporting month may be the first that is held; then nobody can be said to have entered, and nobody can have left.
     SELECT count(*) > 0 AS earlier_held
     FROM submission
     WHERE UniqMonthID < getvariable('window_first_month')
@@ -54,7 +54,7 @@ movement AS (
         getvariable('window_last_month') AS UniqMonthID,
         'not seen in the twelve months since' AS reason
     FROM previous
-    WHERE (SELECT earlier_held FROM last_day) AND UniqServReqID NOT IN (SELECT UniqServReqID FROM current)
+    WHERE UniqServReqID NOT IN (SELECT UniqServReqID FROM current)
 
     UNION ALL
 
@@ -112,7 +112,7 @@ movement AS (
         getvariable('window_last_month') AS UniqMonthID,
         'not seen in the twelve months since' AS reason
     FROM previous
-    WHERE (SELECT earlier_held FROM last_day) AND Person_ID NOT IN (SELECT Person_ID FROM current)
+    WHERE Person_ID NOT IN (SELECT Person_ID FROM current)
     QUALIFY row_number() OVER (PARTITION BY Person_ID ORDER BY first_contact NULLS FIRST, RecordNumber) = 1
 
     UNION ALL

@@ -8,7 +8,6 @@ WITH discharge AS (
         max_by(referral.ServDischDate, submission.UniqSubmissionID) AS ServDischDate
     FROM ips_referral AS referral
     INNER JOIN submission ON submission.submission = referral.submission
-    WHERE referral.ServDischDate IS NOT NULL
     GROUP BY submission.OrgIDProv || referral.ServiceRequestID
 ),
 referral AS (
@@ -22,18 +21,18 @@ referral AS (
         discharge.ServDischDate,
         patient_level.* EXCLUDE (submission, patient_row)
     FROM mhs116
+    -- Only a referral that counts has the record of its first contact.
     INNER JOIN patient_level
         ON patient_level.submission = mhs116.submission
         AND patient_level.patient_row = mhs116.patient_row
     LEFT JOIN discharge ON discharge.UniqServReqID = mhs116.UniqServReqID
-    WHERE mhs116.counted
 ),
 person AS (
     SELECT
         Person_ID,
         COLUMNS('^by_(age_group|working_age|adult|gender|ethnicity|deprivation)$')
     FROM referral
-    QUALIFY row_number() OVER (PARTITION BY Person_ID ORDER BY RecordNumber DESC, UniqServReqID, by_sub_icb) = 1
+    QUALIFY row_number() OVER (PARTITION BY Person_ID ORDER BY RecordNumber DESC) = 1
 ),
 seen AS (
     SELECT
@@ -44,7 +43,7 @@ seen AS (
     GROUP BY Person_ID
 ),
 moved AS (
-    SELECT DISTINCT later.Person_ID
+    SELECT later.Person_ID
     FROM referral AS later
     INNER JOIN referral AS earlier
         ON earlier.Person_ID = later.Person_ID
@@ -78,7 +77,7 @@ WHERE NOT counted
 
 UNION ALL BY NAME
 
-SELECT
+SELECT DISTINCT
     'person ' || person.Person_ID AS unit,
     getvariable('period_start') AS period_start,
     getvariable('period_end') AS period_end,

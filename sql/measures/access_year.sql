@@ -26,7 +26,7 @@ person AS (
         Person_ID,
         COLUMNS('^by_(age_group|working_age|adult|gender|ethnicity|deprivation)$')
     FROM referral
-    QUALIFY row_number() OVER (PARTITION BY Person_ID ORDER BY RecordNumber DESC, UniqServReqID, by_sub_icb) = 1
+    QUALIFY row_number() OVER (PARTITION BY Person_ID ORDER BY RecordNumber DESC) = 1
 )
 SELECT
     'referral ' || UniqServReqID AS unit,
@@ -39,7 +39,7 @@ FROM referral
 
 UNION ALL BY NAME
 
-SELECT
+SELECT DISTINCT
     'person ' || person.Person_ID AS unit,
     getvariable('year_start') AS period_start,
     getvariable('period_end') AS period_end,

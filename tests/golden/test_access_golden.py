@@ -13,7 +13,10 @@ Tables = dict[str, Rows]
 
 
 def tell(world: Any, provider: str, patient: str, month: str, **told: Any) -> None:
-    """One month of one referral; what is not told is ordinary: an IPS team, one attended contact face to face on the 10th, still open."""
+    """One month of one referral; what is not told is ordinary: an IPS team, one attended contact face to face on the 10th, still open.
+
+    ``dates`` are those of the month's contacts, None for one without a date.
+    """
     world.submission(provider, month)
     for team in told.get("named_teams", ()):
         world.add(provider, month, "MHS902ServiceTeamDetails", {"CareProfTeamLocalID": team, "ServTeamTypeMH": "D05"})
@@ -23,11 +26,11 @@ def tell(world: Any, provider: str, patient: str, month: str, **told: Any) -> No
         "NHSNumber": told.get("nhs_number"),
         "PersonBirthDate": "1994-05-05",
         "Postcode": told.get("home", "AA1 1AA"),
-        "Gender": "1",
+        "Gender": told.get("gender", "1"),
         "EthnicCategory": "A",
     }
     world.add(provider, month, "MHS001MPI", person)
-    world.add(provider, month, "MHS002GP", {"LocalPatientID": patient, "GMPReg": "B00001", "EndDateGMPRegistration": None})
+    world.add(provider, month, "MHS002GP", {"LocalPatientID": patient, "GMPReg": told.get("gp", "B00001"), "EndDateGMPRegistration": None})
     request = {
         "ServiceRequestID": referral,
         "LocalPatientID": patient,
@@ -38,18 +41,19 @@ def tell(world: Any, provider: str, patient: str, month: str, **told: Any) -> No
     world.add(provider, month, "MHS101Referral", request)
     for team in told.get("other_teams", ()):
         world.add(provider, month, "MHS102OtherServiceType", {"ServiceRequestID": referral, "OtherCareProfTeamLocalID": team})
-    if told.get("contact", "10"):
+    contact_on = told.get("contact", "10")
+    for number, day in enumerate(told.get("dates", [f"{month}-{contact_on}"] if contact_on else [])):
         contact = {
-            "CareContactID": f"{referral}-{month}",
+            "CareContactID": f"{referral}-{month}-{number}",
             "ServiceRequestID": referral,
-            "CareContDate": f"{month}-{told.get('contact', '10')}",
+            "CareContDate": day,
             "ConsMechanismMH": told.get("mechanism", "01"),
             "AttendStatus": told.get("attend", "5"),
             "OtherCareProfTeamLocalID": told.get("seen_by"),
         }
         world.add(provider, month, "MHS201CareContact", contact)
-        if "procedure" in told:
-            activity = {"CareActID": f"{referral}-{month}", "CareContactID": f"{referral}-{month}", "Procedure": told["procedure"]}
+        for procedure in told.get("procedures", [told["procedure"]] if "procedure" in told else []):
+            activity = {"CareActID": f"{contact['CareContactID']} {procedure}", "CareContactID": contact["CareContactID"], "Procedure": procedure}
             world.add(provider, month, "MHS202CareActivity", activity)
 
 
@@ -71,7 +75,13 @@ STORIES: list[tuple[str, list[tuple[str, str, dict[str, Any]]], dict[str, int]]]
     (
         "P01 two referrals of one person are two referrals and one person",
         [("A", "2026-05", {"referral": "R1", "nhs_number": "9990000018"}), ("A", "2026-06", {"referral": "R2", "nhs_number": "9990000018"})],
-        {"n_referrals_accessed": 2, "n_people_accessed": 1, "n_referrals_accessed_in_year": 2, "n_people_accessed_in_year": 1},
+        {
+            "n_referrals_accessed": 2,
+            "n_people_accessed": 1,
+            "n_referrals_accessed_in_year": 2,
+            "n_people_accessed_in_year": 1,
+            "n_dashboard_rows_in_year": 2,
+        },
     ),
     (
         "P02 seen in March only: in the twelve months, not in the financial year",
@@ -90,9 +100,14 @@ STORIES: list[tuple[str, list[tuple[str, str, dict[str, Any]]], dict[str, int]]]
         },
     ),
     (
-        "P04 an online service's chat counts for MHS116 only",
-        [],
-        {},
+        "P04 received on the first day that counts",
+        [("A", "2026-03", {"received": "2016-01-01"})],
+        {"n_referrals_accessed": 1, "n_people_accessed": 1, "n_referrals_first_in_window": 1},
+    ),
+    (
+        "P05 found by procedure alone",
+        [("A", "2026-03", {"team": "CMHT", "procedure": "772822000"})],
+        {"n_referrals_accessed": 1, "n_people_accessed": 1, "n_referrals_first_in_window": 1},
     ),
 ]
 
@@ -109,14 +124,58 @@ def told(access_evidence: Callable[..., Tables], new_world: Callable[[], Any], t
     for number, (first, discharged, second) in enumerate(PAIRS):
         tell(world, "T01", f"T{number}", first, nhs_number=f"999100000{number}", discharged=discharged)
         tell(world, "T02", f"T{number}", second, nhs_number=f"999100000{number}")
+    tell(world, "T02", "T0", "2026-03", nhs_number="9991000000", referral="again")
+    for month, discharged in (("2025-12", "2025-12-20"), ("2026-02", None)):
+        tell(world, "T03", "T9", month, nhs_number="9991000009", referral=f"R{month}", discharged=discharged)
     for name, (months, _) in MOVEMENT.items():
         for month in months:
             tell(world, "M01", name, month)
+    for name, (contacts, _, _) in FIRST.items():
+        for (month, dates), practice in zip(contacts.items(), ("B00001", "C00001"), strict=True):
+            tell(world, "M02", name, month, dates=dates, gp=practice)
+    for name, (days, _) in RECORDS.items():
+        for month in ("2025-08", "2026-08"):
+            for number, day in enumerate(days):
+                tell(
+                    world,
+                    "M03",
+                    f"{name}{number}",
+                    month,
+                    nhs_number=NUMBERS[name, month],
+                    referral=f"{name}{month}{number}",
+                    contact=day,
+                    gender=str(number + 1),
+                )
+    # One person's two records, and beside the first of them somebody of another practice.
+    tell(world, "D01", "Z", "2026-05", gp="C00001")
+    tell(world, "D01", "A", "2026-05", nhs_number="9992000001", referral="R1", gender="1")
+    tell(world, "D01", "A", "2026-07", nhs_number="9992000001", referral="R2", gender="2")
     return access_evidence(world, tmp_path_factory.mktemp("access"), "access", "access_reconciliation", "mhs116")
 
 
-#: First seen at T01, discharged there, first seen at T02; the first pair is a transfer, the second is not, for both still see the person.
-PAIRS = [("2025-12", "2025-12-20", "2026-02"), ("2025-12", None, "2026-02"), ("2025-12", "2026-03-01", "2026-02")]
+#: First seen at T01, discharged there, first seen at T02, always on the 10th; it is a transfer where the discharge is not after the first contact
+#: at T02, and that is after the one at T01.
+PAIRS = [
+    ("2025-12", "2025-12-20", "2026-02"),
+    ("2025-12", None, "2026-02"),
+    ("2025-12", "2026-03-01", "2026-02"),
+    ("2025-12", "2026-02-10", "2026-02"),
+    ("2026-02", "2026-02-10", "2026-02"),
+    ("2026-03", "2026-02-01", "2026-02"),
+]
+TRANSFERRED = {"person 9991000000", "person 9991000003"}
+
+#: Two months and the dates of the contacts in each -> the first contact, and the month whose record describes the referral: that of the first
+#: contact, and one without a date comes before all others. The practice of the first month is one of BBB, that of the second of CCC.
+DATED_ON_THE_DASHBOARD = "no date beside a date"  # it takes the first date of a month that has one
+FIRST: dict[str, tuple[dict[str, list[str | None]], str, str]] = {
+    "dates": ({"2026-04": ["2026-04-20", "2026-04-10"], "2026-06": ["2026-06-10"]}, "2026-04-10", "2026-04"),
+    "the earlier date is sent later": ({"2026-06": ["2026-06-10"], "2026-07": ["2026-05-01", "2026-07-20"]}, "2026-05-01", "2026-07"),
+    "one date sent twice": ({"2026-04": ["2026-04-10"], "2026-05": ["2026-04-10"]}, "2026-04-10", "2026-04"),
+    "no date later": ({"2026-05": ["2026-05-10"], "2026-06": [None]}, "None", "2026-06"),
+    DATED_ON_THE_DASHBOARD: ({"2026-05": ["2026-05-10"], "2026-06": [None, "2026-06-10"]}, "None", "2026-06"),
+    "no date twice": ({"2026-05": [None], "2026-06": [None]}, "None", "2026-05"),
+}
 
 #: Months with a contact -> the movements of the referral: the kind, the month it is in, and the reason.
 MOVEMENT: dict[str, tuple[list[str], set[tuple[str, str, str]]]] = {
@@ -145,6 +204,10 @@ MOVEMENT: dict[str, tuple[list[str], set[tuple[str, str, str]]]] = {
         ["2025-09"],
         {("first seen", "2025-09", "first contact in all months held"), ("will leave", "2026-09", "last seen twelve months before")},
     ),
+    "july": (
+        ["2026-07"],
+        {("first seen", "2026-07", "first contact in all months held"), ("will leave", "2027-07", "last seen twelve months before")},
+    ),
     "often": (
         ["2025-10", "2026-01", "2026-05"],
         {("first seen", "2025-10", "first contact in all months held"), ("will leave", "2027-05", "last seen twelve months before")},
@@ -152,24 +215,85 @@ MOVEMENT: dict[str, tuple[list[str], set[tuple[str, str, str]]]] = {
 }
 
 
+#: Days of the contacts of a person's two records in one month, the first of a man, the second of a woman -> which record describes the person
+#: as first seen, entered or left, and which as one who will leave.
+RECORDS = {"far": (("20", "05"), ("Female", "Male")), "same": (("10", "10"), ("Male", "Female"))}
+NUMBERS = {("far", "2025-08"): "9993000001", ("far", "2026-08"): "9993000002", ("same", "2025-08"): "9993000003", ("same", "2026-08"): "9993000004"}
+#: Movement -> what it adds to the counts, without the first ever, which the reason decides.
+MOVES = {"first seen": "first_in_window", "entered": "entered", "left": "left", "will leave": "leaving"}
+
+
 @pytest.mark.parametrize(
     ("name", "expected"), [(name, expected) for name, _, expected in STORIES], ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_counts_of_a_provider(told: Tables, name: str, expected: Mapping[str, int]) -> None:
-    quantities = ("n_referrals_accessed", "n_people_accessed", "n_referrals_accessed_in_year", "n_people_accessed_in_year")
+    quantities = (
+        "n_referrals_accessed",
+        "n_people_accessed",
+        "n_referrals_accessed_in_year",
+        "n_people_accessed_in_year",
+        "n_dashboard_rows_in_year",
+    )
     found = {quantity: counted(told["access"], quantity, by_provider=name[:3]) for quantity in quantities}
     assert found == {quantity: expected.get(quantity, 0) for quantity in quantities}
-    if "n_dashboard_rows_in_year" in expected:
-        assert counted(told["access"], "n_dashboard_rows_in_year", by_provider=name[:3]) == expected["n_dashboard_rows_in_year"]
+    if "n_referrals_first_in_window" in expected:
+        assert counted(told["access"], "n_referrals_first_in_window", "2026-03", by_provider=name[:3]) == 1
+
+
+def test_no_row_is_there_twice_and_dashboard_rows_are_those_of_providers(told: Tables) -> None:
+    rows = [tuple(sorted((column, str(value)) for column, value in row.items())) for row in told["access"]]
+    assert len(rows) == len(set(rows))
+    # Those of P02, P04 and P05 were seen before 1 April.
+    assert {row["by_provider"] for row in told["access"] if row["n_dashboard_rows_in_year"] is not None} == {
+        "P01",
+        "P03",
+        "DFC",
+        "M01",
+        "M02",
+        "M03",
+        "D01",
+    }
 
 
 def test_people_of_two_providers_count_once_in_all_and_once_at_each(told: Tables) -> None:
-    assert counted(told["access"], "n_people_accessed", by_provider="T01") == 3
-    assert counted(told["access"], "n_people_accessed", by_provider="T02") == 3
-    people = {row["unit"] for row in told["access"] if row["n_people_at_several_providers"]}
-    assert people == {"person 9991000000", "person 9991000001", "person 9991000002"}
-    assert {row["unit"] for row in told["access"] if row["n_people_transferred"]} == {"person 9991000000"}
+    assert counted(told["access"], "n_people_accessed", by_provider="T01") == len(PAIRS)
+    assert counted(told["access"], "n_people_accessed", by_provider="T02") == len(PAIRS)
+    people = {row["unit"]: row for row in told["access"] if row["n_people_accessed"]}
+    pairs = {f"person 999100000{number}" for number in range(len(PAIRS))}
+    assert {unit for unit, row in people.items() if row["n_people_at_several_providers"]} == pairs
+    assert {unit for unit, row in people.items() if row["n_people_transferred"]} == TRANSFERRED
+    assert {unit for unit, row in people.items() if row["reason"] == "transferred between providers"} == TRANSFERRED
+    assert {unit for unit, row in people.items() if row["reason"] == "seen by several providers"} == pairs - TRANSFERRED
     assert {str(row["first_contact"]) for row in told["access"] if row["unit"] == "person 9991000000" and row["n_people_accessed"]} == {"2025-12-10"}
+
+
+def test_a_person_is_described_by_the_latest_record_and_a_referral_by_its_own(told: Tables) -> None:
+    for quantity in ("n_people_accessed", "n_people_accessed_in_year"):
+        assert [counted(told["access"], quantity, by_provider="D01", by_gender=gender) for gender in ("Male", "Female")] == [1, 1]
+        rows = [row for row in told["access"] if row["unit"] == "person 9992000001" and row[quantity]]
+        assert {row["by_gender"] for row in rows} == {"Female"}
+    for quantity in ("n_referrals_accessed", "n_referrals_accessed_in_year"):
+        found = {(row["unit"], row["by_sub_icb"], row["by_gender"]) for row in told["access"] if row["by_provider"] == "D01" and row[quantity]}
+        assert found == {("referral D01RZ", "CCC", "Male"), ("referral D01R1", "BBB", "Male"), ("referral D01R2", "BBB", "Female")}
+    moved = {(row["unit"], row["by_sub_icb"]) for row in told["access"] if row["by_provider"] == "D01" and row["movement"] == "first seen"}
+    assert moved == {("referral D01RZ", "CCC"), ("referral D01R1", "BBB"), ("referral D01R2", "BBB")}
+    person = {(row["movement"], str(row["period_end"])[:7], row["by_gender"]) for row in told["access"] if row["unit"] == "person 9992000001"}
+    assert {item for item in person if item[0]} == {("first seen", "2026-05", "Male"), ("will leave", "2027-07", "Female")}
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_the_first_contact_says_which_record_describes_a_referral(told: Tables, name: str) -> None:
+    contacts, first, month = FIRST[name]
+    place = "BBB" if list(contacts).index(month) == 0 else "CCC"
+    for quantity in ("n_referrals_accessed", "n_referrals_accessed_in_year"):
+        rows = [row for row in told["access"] if row["unit"] == f"referral M02R{name}" and row[quantity]]
+        if name == DATED_ON_THE_DASHBOARD and quantity.endswith("year"):
+            assert [(str(row["first_contact"]), row["by_sub_icb"]) for row in rows] == [("2026-05-10", "BBB")]
+            continue
+        assert [(str(row["first_contact"]), row["by_sub_icb"]) for row in rows] == [(first, place)]
+    for unit, where in ((f"referral M02R{name}", place), (f"person M02{name}", None)):
+        rows = [row for row in told["access"] if row["unit"] == unit and row["movement"] == "first seen"]
+        assert [(str(row["period_start"])[:7], row["by_sub_icb"]) for row in rows] == [(month, where)]
 
 
 @pytest.mark.parametrize("name", MOVEMENT)
@@ -177,6 +301,30 @@ def test_movement(told: Tables, name: str) -> None:
     for unit in (f"referral M01R{name}", f"person M01{name}"):
         found = {(row["movement"], str(row["period_end"])[:7], row["reason"]) for row in told["access"] if row["unit"] == unit and row["movement"]}
         assert found == MOVEMENT[name][1]
+
+
+def test_a_movement_counts_in_its_month_once_as_what_it_is(told: Tables) -> None:
+    rows = [row for row in told["access"] if row["movement"]]
+    counts = {name for row in rows for name, value in row.items() if name.startswith("n_") and value is not None}
+    assert counts == {f"n_{kind}_{what}" for kind in ("referrals", "people") for what in (*MOVES.values(), "first_ever")}
+    for row in rows:
+        kind = "people" if row["unit"].startswith("person") else "referrals"
+        expected = {f"n_{kind}_{MOVES[row['movement']]}": 1}
+        if row["movement"] == "first seen":
+            expected[f"n_{kind}_first_ever"] = int(row["reason"] == "first contact in all months held")
+        assert {name: row[name] for name in counts if row[name] is not None} == expected
+        assert (row["period_start"].day, str(row["period_start"])[:7]) == (1, str(row["period_end"])[:7])
+
+
+@pytest.mark.parametrize(("name", "month"), NUMBERS)
+def test_of_two_records_of_a_month_one_describes_the_person(told: Tables, name: str, month: str) -> None:
+    first, last = RECORDS[name][1]
+    rows = [row for row in told["access"] if row["unit"] == f"person {NUMBERS[name, month]}" and row["movement"]]
+    found = sorted((row["movement"], row["by_gender"], row["by_provider"]) for row in rows)
+    if month == "2025-08":
+        assert found == [("left", first, None)]
+    else:
+        assert found == [("entered", first, None), ("first seen", first, None), ("will leave", last, None)]
 
 
 def test_the_first_months_and_the_months_ahead_add_up_to_the_count(told: Tables) -> None:
@@ -187,10 +335,14 @@ def test_the_first_months_and_the_months_ahead_add_up_to_the_count(told: Tables)
         assert sum(counted(told["access"], f"n_{kind}_leaving", month) for month in months[12:]) == total
 
 
-def test_without_an_earlier_month_nobody_enters_or_leaves(access_evidence: Callable[..., Tables], world: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("month", "movements"), [("2025-09", {"first seen", "will leave"}), ("2025-08", {"first seen", "will leave", "entered"})])
+def test_without_an_earlier_month_nobody_enters_or_leaves(
+    access_evidence: Callable[..., Tables], world: Any, tmp_path: Path, month: str, movements: set[str]
+) -> None:
     tell(world, "P01", "A", "2026-08")
+    world.submission("P01", month)
     rows = access_evidence(world, tmp_path, "access")["access"]
-    assert {row["movement"] for row in rows} == {None, "first seen", "will leave"}
+    assert {row["movement"] for row in rows if row["movement"]} == movements
 
 
 #: What is told of a referral -> why MHS116 leaves it out, and what makes it look like IPS.
@@ -230,6 +382,71 @@ def near(access_evidence: Callable[..., Tables], new_world: Callable[[], Any], t
     return access_evidence(world, tmp_path_factory.mktemp("near"), "access", "access_reconciliation", "mhs116")
 
 
+REFUSED, UNREAD, SIGNPOST = "772822000:408730004=443390004", "772822000 |IPS|", "1082611000000105"
+#: provider -> what is told of a referral month by month, and what of it looks like IPS; None where nothing does. A team of IPS in a month without a
+#: contact makes a referral one to look at, and is a sign of its own.
+HELD = ("2026-05", {"contact": None})
+SIGNS: list[tuple[str, str, list[tuple[str, dict[str, Any]]], set[str] | None]] = [
+    ("P01", "two codes at one contact", [("2026-06", {"procedures": [UNREAD, SIGNPOST]})], {"unread", "signposted"}),
+    (
+        "P01",
+        "a sign a month",
+        [
+            ("2026-03", {"procedure": REFUSED}),
+            ("2026-04", {"procedure": UNREAD}),
+            ("2026-05", {"procedure": SIGNPOST}),
+            ("2026-06", {"seen_by": "IPS"}),
+        ],
+        {"refused", "unread", "signposted", "other_holder"},
+    ),
+    ("P01", "held in another month", [HELD, ("2026-06", {})], {"other_month"}),
+    ("P01", "held long ago", [("2025-05", {"contact": None}), ("2026-06", {})], None),
+    ("P01", "long ago", [("2025-05", {"procedure": REFUSED}), ("2026-06", {"contact": None})], None),
+    ("P01", "counted, but abroad", [("2026-06", {"procedure": "772822000", "home": "CF1 1AA"})], None),
+    ("P01", "not attended", [("2026-06", {"procedure": REFUSED, "attend": "3"})], None),
+    ("P01", "by email", [("2026-06", {"procedure": REFUSED, "mechanism": "05"})], None),
+    ("P01", "by a mechanism that ended", [("2026-06", {"procedure": REFUSED, "mechanism": "03"})], None),
+    ("P01", "by chat, for an online service alone", [("2026-06", {"procedure": REFUSED, "mechanism": "13"})], None),
+    ("DFC", "by chat, for an online service alone", [("2026-06", {"procedure": REFUSED, "mechanism": "13"})], {"refused"}),
+    ("P01", "counted in this month", [("2026-06", {"team": "IPS", "procedure": REFUSED})], None),
+    ("P01", "counted in another month", [("2026-05", {"team": "IPS"}), ("2026-06", {"procedure": REFUSED})], None),
+    ("P01", "counted until July", [("2025-08", {"team": "IPS"}), ("2026-06", {"procedure": REFUSED})], {"refused"}),
+    ("P01", "refused", [("2026-06", {"procedure": REFUSED})], {"refused"}),
+    ("P01", "unread", [("2026-06", {"procedure": UNREAD})], {"unread"}),
+    # Another provider's referrals and contacts of the same numbers, and its teams of the same names in another month.
+    ("P02", "held in another month", [("2026-06", {})], None),
+    ("P02", "refused", [HELD, ("2026-06", {"seen_by": "CMHT"})], {"other_month"}),
+    ("P02", "unread", [HELD, ("2026-06", {})], {"other_month"}),
+    ("P02", "a team that was", [("2026-05", {"contact": None, "named_teams": ["WAS"]}), ("2026-06", {"seen_by": "WAS"})], {"other_month"}),
+    ("P02", "a team that is new", [("2026-06", {"named_teams": ["NEW"], "seen_by": "NEW"})], {"other_holder"}),
+    # Providers with one submission.
+    ("P03", "its one team", [("2026-06", {"seen_by": "IPS"})], {"other_holder"}),
+    ("P04", "its one code", [("2026-06", {"procedure": UNREAD})], {"unread"}),
+]
+
+
+@pytest.fixture(scope="module")
+def signs(access_evidence: Callable[..., Tables], new_world: Callable[[], Any], tmp_path_factory: pytest.TempPathFactory) -> Rows:
+    world = new_world()
+    for provider, name, months, _ in SIGNS:
+        for month, story in months:
+            tell(world, provider, name, month, **{"team": "CMHT" if story.get("contact", "10") else "IPS", **story})
+    teams = world.rows["P03", "2026-06"]["MHS902ServiceTeamDetails"]
+    teams[:] = [team for team in teams if team["CareProfTeamLocalID"] == "IPS"]
+    return access_evidence(world, tmp_path_factory.mktemp("signs"), "access_sign")["access_sign"]
+
+
+@pytest.mark.parametrize(("provider", "name", "expected"), [(provider, name, expected) for provider, name, _, expected in SIGNS])
+def test_signs_of_ips(signs: Rows, provider: str, name: str, expected: set[str] | None) -> None:
+    found = [row for row in signs if row["UniqServReqID"] == f"{provider}R{name}"]
+    assert [{sign for sign, seen in row.items() if seen is True} for row in found] == ([] if expected is None else [expected])
+    assert all(row["OrgIDProv"] == provider for row in found)
+
+
+def test_no_other_referral_has_a_sign(signs: Rows) -> None:
+    assert len(signs) == sum(expected is not None for _, _, _, expected in SIGNS)
+
+
 @pytest.mark.parametrize(
     ("name", "reason", "sign"),
     [
@@ -241,6 +458,13 @@ def near(access_evidence: Callable[..., Tables], new_world: Callable[[], Any], t
 def test_why_a_referral_is_not_counted(near: Tables, name: str, reason: str, sign: str | None) -> None:
     (row,) = [row for row in near["access_reconciliation"] if row["UniqServReqID"] == f"P01R{name}"]
     assert (row["in_mhs116"], row["reason_mhs116"], row["sign"]) == (False, reason, sign)
+
+
+def test_a_near_miss_counts_nowhere_and_moves_nothing(near: Tables) -> None:
+    found = {(row["unit"], row["reason"], row["by_provider"], row["n_referrals_accessed"]) for row in near["access"] if row["family"] is not None}
+    found = {item for item in found if item[3] is not None}
+    assert found == {("referral " + row["UniqServReqID"], row["reason"], "P01", 0) for row in near["mhs116"]}
+    assert not [row for row in near["access"] if row["movement"]]
 
 
 def test_an_ordinary_referral_is_no_near_miss(near: Tables) -> None:

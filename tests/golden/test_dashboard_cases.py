@@ -159,11 +159,26 @@ def corrected(case: Mapping[str, Any]) -> dict[str, int]:
     return {name: amount for name, amount in told.items() if amount}
 
 
+#: Provider and patient -> the months of a referral, and the IPS teams and the sub-ICB of its last month in the corrected dashboard.
+TEAMS: dict[tuple[str, str], tuple[list[dict[str, Any]], set[str], str]] = {
+    ("T01", "P1"): ([{"other_teams": ["CMHT", "IPS2", "IPS"]}], {"IPS", "IPS2"}, "BBB"),
+    ("T01", "P2"): ([{"month": "2026-07", "team": "IPS"}, {"team": "IPS2", "gp": ["C00001"]}], {"IPS2"}, "CCC"),
+    ("T01", "P3"): ([{"team": "OWN", "other_teams": ["OWN2"], "contacts": [(10, "01", "772822000")]}], {"no IPS team"}, "BBB"),
+    ("T02", "P2"): ([{"team": "OWN", "other_teams": ["OWN2"]}], {"OWN", "OWN2"}, "BBB"),
+}
+
+
 @pytest.fixture(scope="module")
 def evidence(access_evidence: Callable[..., Any], new_world: Callable[[], Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
     world = new_world()
     for case in CASES:
         add_case(world, case)
+    for (where, patient), (months, _, _) in TEAMS.items():
+        story = stories().Story(world, where, patient)
+        for month in months:
+            story.month(**{"month": MONTH, **month})
+    for team in ("OWN", "OWN2"):
+        world.add("T02", MONTH, "MHS902ServiceTeamDetails", {"CareProfTeamLocalID": team, "ServTeamTypeMH": "D05"})
     return access_evidence(world, tmp_path_factory.mktemp("corrected"), "dashboard_corrected")["dashboard_corrected"]
 
 
@@ -183,3 +198,14 @@ def test_corrected_case(case: dict[str, Any], evidence: Any) -> None:
             referrals[row["unit"]] = Counter({column: row[column] for column in row if column.startswith("n_")})
     found = sum(referrals.values(), Counter())
     assert {names[column]: amount for column, amount in found.items() if amount} == (corrected(case) if case["expect"] is not False else {})
+
+
+@pytest.mark.parametrize(("where", "patient"), TEAMS)
+def test_corrected_teams(evidence: Any, where: str, patient: str) -> None:
+    _, teams, place = TEAMS[where, patient]
+    rows = [row for row in evidence if row["unit"] == f"referral {where}R{patient}" and str(row["period_end"])[:7] == MONTH]
+    assert sorted((row["by_team"], row["by_sub_icb"]) for row in rows) == sorted((f"{where}; {team}", place) for team in teams)
+
+
+def test_the_corrected_dashboard_is_of_the_twelve_months(evidence: Any) -> None:
+    assert {str(row["period_start"])[:7] for row in evidence} == {"2026-03", "2026-04", "2026-06", "2026-07", "2026-08"}

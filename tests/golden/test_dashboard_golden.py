@@ -306,6 +306,31 @@ SIDE_BY_SIDE: list[tuple[str, list[dict[str, Any]], dict[str, tuple[tuple[int, i
         {"SeenIn7": ((1, 1), (0, 1)), "SeenBeforeReceipt": ((0, None), (1, 1))},
     ),
     (
+        "seen the day before receipt",
+        [{"received": "2026-08-11", "contacts": [(10,)]}],
+        {"SeenIn7": ((1, 1), (0, 1)), "SeenBeforeReceipt": ((0, None), (1, 1))},
+    ),
+    (
+        "seen on the day of receipt",
+        [{"received": "2026-08-10", "contacts": [(10,)]}],
+        {"SeenIn7": (ONE_OF_ONE, ONE_OF_ONE), "SeenBeforeReceipt": ((0, None), (0, 1))},
+    ),
+    (
+        "discharged after the month, 115 days after the first contact",
+        [{"month": "2026-05", "contacts": [(10,)]}, {"discharged": "2026-09-02", "employment": [("2026-08-01", "01", "01", None)]}],
+        {"TimeInCaseload91To180": ((1, 1), (0, 0)), "EmployedAtDischargeSeenFor91To180": ((1, 1), (0, 0))},
+    ),
+    (
+        "discharged after the month, 235 days after the first contact",
+        [{"month": "2026-01", "contacts": [(10,)]}, {"discharged": "2026-09-02", "employment": [("2026-08-01", "01", "01", None)]}],
+        {"TimeInCaseloadOver180": ((1, 1), (0, 0)), "EmployedAtDischargeSeenForOver180": ((1, 1), (0, 0))},
+    ),
+    (
+        "a status outside the code list, neither new nor discharged",
+        [{"employment": [("2026-08-01", "UU", None, None)]}],
+        {"InvalidEmployedAtReferral": ((0, None), (0, 0)), "InvalidEmployedAtDischarge": ((0, None), (0, 0))},
+    ),
+    (
         "discharged before receipt and before the first contact",
         [{"received": "2026-08-20", "discharged": "2026-08-05", "contacts": [(10,)], "employment": [("2026-08-01", "01", "01", None)]}],
         {
