@@ -397,7 +397,7 @@ def tested() -> Mapping[str, Tested]:
             ],
         ),
         "records": Tested([*grown, "measures/trial_comparison"], ["test_ips_grow_cases.py", "test_ips_grow_golden.py"]),
-        "outcomes": Tested([step for step in own if step not in taken and step != "measures/access"], ["test_outcomes.py"]),
+        "outcomes": Tested([step for step in own if step not in taken and step != "measures/access"], ["test_outcome_cases.py", "test_outcomes.py"]),
     }
 
 

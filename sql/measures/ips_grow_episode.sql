@@ -77,7 +77,7 @@ lasted AS (
         covered.gap_days <= 14 AS any_job
     FROM ips_covered AS covered
     INNER JOIN ips_first_job AS job ON job.UniqEpisodeID = covered.UniqEpisodeID
-    WHERE covered.purpose <> 'trial year' AND covered.last_day + 1 >= getvariable('period_start')
+    WHERE covered.last_day + 1 >= getvariable('period_start')
 ),
 lasted_flag AS (
     SELECT
@@ -106,7 +106,6 @@ working AS (
         bool_or(coalesce(job.last_day, DATE '9999-12-31') >= due.retention_day AND job.start_date <= due.retention_day) AS working
     FROM due
     INNER JOIN ips_job AS job ON job.UniqEpisodeID = due.UniqEpisodeID
-    WHERE due.retention_due
     GROUP BY due.UniqEpisodeID
 )
 SELECT
