@@ -14,7 +14,7 @@ from dags.ips_tasks import ACCEPTED_MONTH, DEFAULT_ARGS, guarded, period_param, 
 def periods() -> list[str]:
     """The months to publish: the one asked for or, where a provider's month was accepted, that month and the later ones that count it too.
 
-    Raises UsageError when neither is given.
+    None where all of them are published as they stand. Raises UsageError when neither is given.
     """
     context = get_current_context()
     if asked := context["params"].get("period"):
@@ -39,8 +39,8 @@ def measure(period: str) -> dict[str, Any]:
 
 
 @dag(
-    # A run for each event of a month, in that month's partition. What a run reads is what is in force when it comes to it, so those of a month that
-    # wait behind it find its release made and change nothing.
+    # A run for each event of a month, in that month's partition. What a run reads is what is in force when its turn comes, so those of a month that
+    # wait behind it may find its release made; they skip it.
     schedule=PartitionedAssetTimetable(assets=ACCEPTED_MONTH),
     catchup=False,
     max_active_runs=1,
@@ -55,6 +55,8 @@ measures of that month over the accepted months of **all** providers, and puts o
 The releases of later months that are in force are made again as well, since they count that month too.
 The release before stays in force until the new one is complete. Where `[publish]` of SITE.toml has `copy_to`, the release is then
 copied there, with what names it in force last: whoever reads the copy sees the old release or the new one.
+
+**A skipped `measure`** - the run before had read this month already, or nothing in it has changed. Nothing is wrong.
 
 **A red `measure`, "Input error: …"** - something the figures need is missing or damaged: the message names it. Correct it, clear the task.
 

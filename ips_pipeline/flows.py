@@ -487,16 +487,7 @@ def measure(site: Site, period: str) -> dict[str, Any]:
     if not used:
         raise InputError(f"No accepted month up to {period} is in force; extract and validate one first")
     records = _records(site, period)
-    inputs = {
-        "accepted": {f"{provider}/{month}": stage.identity for (provider, month), stage in used.items()},
-        "reference": stages.tree_hash(site.reference),
-        "period": period,
-        "status": site.status,
-        "disclosure": site.options.disclosure,
-        "ips_records": {provider: stage.identity for provider, stage in records.items()},
-        "says": {"publisher": site.name, "notice": site.notice, "licence": site.publish.licence.model_dump() if site.publish.licence else None},
-        "code": _code("measures", "publish", "reports", "mhsds", "sql"),
-    }
+    inputs = _measured_from(site, period, used, records, stages.tree_hash(site.reference))
     identity = stages.identity_of(inputs)
 
     def build(folder: Path) -> Mapping[str, Any]:
@@ -547,10 +538,27 @@ def measure(site: Site, period: str) -> dict[str, Any]:
     }
 
 
+def _measured_from(
+    site: Site, period: str, used: Mapping[tuple[str, str], stages.Stage], records: Mapping[str, stages.Stage], reference: str
+) -> dict[str, Any]:
+    """Everything a release is made of; its hash is the release's identity."""
+    return {
+        "accepted": {f"{provider}/{month}": stage.identity for (provider, month), stage in used.items()},
+        "reference": reference,
+        "period": period,
+        "status": site.status,
+        "disclosure": site.options.disclosure,
+        "ips_records": {provider: stage.identity for provider, stage in records.items()},
+        "says": {"publisher": site.name, "notice": site.notice, "licence": site.publish.licence.model_dump() if site.publish.licence else None},
+        "code": _code("measures", "publish", "reports", "mhsds", "sql"),
+    }
+
+
 def to_release(site: Site, months: Iterable[str]) -> list[str]:
     """The months to measure when these months were accepted: they themselves, and each later one with a release in force, which was made from them.
 
-    A later month without a release is left for its own acceptance. In order; raises UsageError for what is no month.
+    A later month without a release is left for its own acceptance, and one whose release is made of what is in force, and copied where the site
+    says so, needs nothing. In order; raises UsageError for what is no month.
     """
     asked = {check_period(month) for month in months}
     shelves = site.releases(min(asked)).parent if asked else None
@@ -559,7 +567,17 @@ def to_release(site: Site, months: Iterable[str]) -> list[str]:
         if shelves and shelves.is_dir()
         else set()
     )
-    return sorted(asked | {month for month in released if month > min(asked)})
+    reference = stages.tree_hash(site.reference)
+    return [month for month in sorted(asked | {month for month in released if month > min(asked)}) if not _is_released(site, month, reference)]
+
+
+def _is_released(site: Site, period: str, reference: str) -> bool:
+    """Whether the release in force for a month is made of what is in force now, and lies where the site wants its copies."""
+    used, held = _accepted(site, period), stages.current(site.releases(period))
+    if held is None or not used:
+        return False
+    identity = stages.identity_of(_measured_from(site, period, used, _records(site, period), reference))
+    return held.identity == identity and (site.publish.copy_to is None or ledger.mentions(site.ledger, "copied", identity))
 
 
 def copy_release(site: Site, period: str) -> dict[str, Any]:

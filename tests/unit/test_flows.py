@@ -66,6 +66,32 @@ def test_without_any_release_a_month_is_measured_alone(site: Site, monkeypatch: 
     assert flows.to_release(settings.load(site.file), ["2026-06"]) == ["2026-06"]
 
 
+def test_a_release_of_what_is_in_force_is_left_as_it_is(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def accept(content: str) -> None:
+        def build(folder: Path) -> Mapping[str, Any]:
+            (folder / "rows.csv").write_text(content, encoding="utf-8")
+            return {}
+
+        stages.write(site.accepted("RXA", "2026-07"), build, staging=site.staging)
+
+    def release(month: str) -> None:
+        used = flows._accepted(site, month)
+        inputs = flows._measured_from(site, month, used, {}, stages.tree_hash(site.reference))
+        identity = stages.identity_of(inputs)
+        stages.write(site.releases(month), lambda _: {}, staging=site.data / "releases" / ".staging", identity=identity, inputs=inputs)
+
+    accept("first")
+    release("2026-07")
+    assert flows.to_release(site, ["2026-07"]) == ["2026-08"]
+    release("2026-08")
+    assert flows.to_release(site, ["2026-07"]) == []
+    accept("second")
+    assert flows.to_release(site, ["2026-07"]) == ["2026-07", "2026-08"]
+    accept("first")
+    (site.reference / "providers.csv").write_text("another", encoding="utf-8")
+    assert flows.to_release(site, ["2026-08"]) == ["2026-08"]
+
+
 def test_what_is_no_month_is_refused(site: Site) -> None:
     with pytest.raises(UsageError, match="yyyy-mm"):
         flows.to_release(site, ["June"])
