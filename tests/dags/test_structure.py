@@ -20,7 +20,6 @@ from dags.approval import SignOff
 from dags.ips_tasks import ACCEPTED, ACCEPTED_MONTH, month_before
 from ips_pipeline import flows
 from ips_pipeline.errors import UsageError
-from ips_pipeline.store import stages
 
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
@@ -104,18 +103,17 @@ def test_validate_announces_the_month_as_a_partition_and_the_provider_to_returns
     assert (events[ACCEPTED_MONTH].extra, events[ACCEPTED_MONTH].partition_keys) == (told, {"2026-09"})
 
 
-def test_a_roll_up_makes_its_month_and_the_later_ones_that_count_it(bag: DagBag, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for month in ("2026-06", "2026-09", "2026-10"):
-        stages.write(tmp_path / month, lambda _: {}, staging=tmp_path / "tmp")
+def test_a_roll_up_makes_the_month_asked_for_or_what_an_accepted_one_touches(bag: DagBag, monkeypatch: pytest.MonkeyPatch) -> None:
     body = inspect.unwrap(bag.dags["ips_national_rollup"].get_task("periods").python_callable)
-    monkeypatch.setitem(body.__globals__, "site", lambda: SimpleNamespace(releases=lambda month: tmp_path / month))
+    monkeypatch.setitem(body.__globals__, "site", lambda: None)
+    monkeypatch.setattr(flows, "to_release", lambda _, months: [*months, "2026-10"])
 
     def made(asked: str | None, partition: str | None) -> list[str]:
         context = {"params": {"period": asked}, "dag_run": SimpleNamespace(partition_key=partition)}
         monkeypatch.setitem(body.__globals__, "get_current_context", lambda: context)
         return list(body())
 
-    assert made(None, "2026-08") == ["2026-08", "2026-09", "2026-10"]
+    assert made(None, "2026-08") == ["2026-08", "2026-10"]
     assert made("2026-08", None) == ["2026-08"]
     with pytest.raises(UsageError, match="No month is given"):
         made(None, None)
