@@ -57,12 +57,11 @@ held AS (
     LEFT JOIN in_year ON in_year.UniqServReqID = unit.UniqServReqID
     LEFT JOIN ever ON ever.UniqServReqID = unit.UniqServReqID
     LEFT JOIN local
-        ON local.OrgIDProv = unit.OrgIDProv
-        AND coalesce(local.UniqServReqID, local.UniqEpisodeID) = coalesce(unit.UniqServReqID, unit.UniqEpisodeID)
+        ON coalesce(local.UniqServReqID, local.UniqEpisodeID) = coalesce(unit.UniqServReqID, unit.UniqEpisodeID)
     LEFT JOIN recording ON recording.OrgIDProv = unit.OrgIDProv
     LEFT JOIN access_trace AS trace ON trace.UniqServReqID = unit.UniqServReqID
     LEFT JOIN access_sign AS sign ON sign.UniqServReqID = unit.UniqServReqID
-    LEFT JOIN (SELECT DISTINCT OrgIDProv, ReportingPeriodStartDate FROM submission) AS sent
+    LEFT JOIN submission AS sent
         ON sent.OrgIDProv = unit.OrgIDProv
         AND sent.ReportingPeriodStartDate = date_trunc('month', local.access_date)
 ),
@@ -71,7 +70,7 @@ explained AS (
         *,
         CASE
             WHEN in_mhs116 THEN NULL
-            WHEN local_access IS NOT NULL AND in_local AND NOT month_submitted THEN 'month of access not submitted'
+            WHEN in_local AND NOT month_submitted THEN 'month of access not submitted'
             WHEN NOT held_in_mhsds THEN 'referral not found in MHSDS'
             WHEN NOT received_in_scope THEN 'received before the measure begins, or without a date'
             WHEN NOT in_england THEN 'resident outside England'
@@ -123,7 +122,7 @@ SELECT
         ELSE reason_mhs116
     END AS reason_dashboard,
     CASE
-        WHEN in_local IS NULL OR in_local THEN NULL
+        WHEN in_local IS NULL THEN NULL
         WHEN local_episode IS NULL THEN 'no local record'
         ELSE local_reason
     END AS reason_local,

@@ -243,6 +243,8 @@ def test_counts_of_a_provider(told: Tables, name: str, expected: Mapping[str, in
 def test_no_row_is_there_twice_and_dashboard_rows_are_those_of_providers(told: Tables) -> None:
     rows = [tuple(sorted((column, str(value)) for column, value in row.items())) for row in told["access"]]
     assert len(rows) == len(set(rows))
+    near_misses = {f"referral {row['UniqServReqID']}" for row in told["mhs116"] if not row["counted"]}
+    assert {row["unit"] for row in told["access"] if row["n_referrals_accessed"] == 0} == near_misses
     # Those of P02, P04 and P05 were seen before 1 April.
     assert {row["by_provider"] for row in told["access"] if row["n_dashboard_rows_in_year"] is not None} == {
         "P01",
@@ -291,6 +293,10 @@ def test_the_first_contact_says_which_record_describes_a_referral(told: Tables, 
             assert [(str(row["first_contact"]), row["by_sub_icb"]) for row in rows] == [("2026-05-10", "BBB")]
             continue
         assert [(str(row["first_contact"]), row["by_sub_icb"]) for row in rows] == [(first, place)]
+    (compared,) = [row for row in told["access_reconciliation"] if row["unit"] == f"referral M02R{name}"]
+    assert str(compared["mhs116_first_contact"]) == first
+    # The reconciliation shows the first date of the dashboard that is known.
+    assert str(compared["dashboard_first_contact"]) == min((day for days in contacts.values() for day in days if day), default="None")
     for unit, where in ((f"referral M02R{name}", place), (f"person M02{name}", None)):
         rows = [row for row in told["access"] if row["unit"] == unit and row["movement"] == "first seen"]
         assert [(str(row["period_start"])[:7], row["by_sub_icb"]) for row in rows] == [(month, where)]
@@ -319,6 +325,8 @@ def test_a_movement_counts_in_its_month_once_as_what_it_is(told: Tables) -> None
 @pytest.mark.parametrize(("name", "month"), NUMBERS)
 def test_of_two_records_of_a_month_one_describes_the_person(told: Tables, name: str, month: str) -> None:
     first, last = RECORDS[name][1]
+    accessed = [row for row in told["access"] if row["unit"] == f"person {NUMBERS[name, month]}" and row["n_people_accessed_in_year"]]
+    assert {row["by_gender"] for row in accessed} == ({"Female"} if month == "2026-08" else set())
     rows = [row for row in told["access"] if row["unit"] == f"person {NUMBERS[name, month]}" and row["movement"]]
     found = sorted((row["movement"], row["by_gender"], row["by_provider"]) for row in rows)
     if month == "2025-08":
@@ -352,6 +360,7 @@ REASONS: list[tuple[str, dict[str, Any], str, str | None]] = [
     ("none", {"contact": None}, "no contact recorded", None),
     ("closed", {"contact": None, "discharged": "2026-06-20"}, "discharged without a contact", None),
     ("missed", {"attend": "3"}, "not attended", None),
+    ("missed and discharged", {"attend": "3", "discharged": "2026-06-20"}, "not attended", None),
     ("blank", {"mechanism": None}, "consultation mechanism blank", None),
     ("letter", {"mechanism": "98"}, "consultation mechanism not direct", None),
     ("refused", {"team": "CMHT", "procedure": "772822000:408730004=443390004"}, "IPS procedure refused", "IPS procedure refused"),
@@ -378,6 +387,8 @@ def near(access_evidence: Callable[..., Tables], new_world: Callable[[], Any], t
     tell(world, "P01", "gap", "2026-06", team="CMHT")
     tell(world, "P01", "before", "2025-05")
     tell(world, "P01", "before", "2026-05", contact=None)
+    tell(world, "P01", "mixed", "2026-05", team="CMHT", mechanism=None)
+    tell(world, "P01", "mixed", "2026-06", team="CMHT", procedure=SIGNPOST)
     tell(world, "P01", "plain", "2026-06", team="CMHT")
     return access_evidence(world, tmp_path_factory.mktemp("near"), "access", "access_reconciliation", "mhs116")
 
@@ -453,6 +464,7 @@ def test_no_other_referral_has_a_sign(signs: Rows) -> None:
         *((name, reason, sign) for name, _, reason, sign in REASONS),
         ("gap", "IPS team row missing in the month of contact", "IPS team row missing in the month of contact"),
         ("before", "last seen before the twelve months", None),
+        ("mixed", "referred to an IPS service", "referred to an IPS service"),
     ],
 )
 def test_why_a_referral_is_not_counted(near: Tables, name: str, reason: str, sign: str | None) -> None:
@@ -520,6 +532,26 @@ EPISODES: dict[str, tuple[dict[str, str | None], tuple[str, str | None, str | No
         {"ServiceRequestID": "Rordinary", "agreed_date": "2026-06-01", "first_contact_date": "2026-06-02"},
         ("Local only", "no IPS team and no IPS procedure", None, "referral id"),
     ),
+    "march": (
+        {"ServiceRequestID": "Rmarch", "agreed_date": "2026-03-01", "first_contact_date": "2026-03-10"},
+        ("MHS116 and local", None, None, "referral id"),
+    ),
+    "refused": (
+        {"ServiceRequestID": "Rrefused", "agreed_date": "2026-06-01", "first_contact_date": "2026-06-10"},
+        ("Dashboard and local", "IPS procedure refused", None, "referral id"),
+    ),
+    "early and unseen": (
+        {"ServiceRequestID": "Runseen", "vocational_profile_date": "2025-08-31"},
+        ("None, but near", "no contact recorded", "accessed before the twelve months in local records", "referral id"),
+    ),
+    "ended before": (
+        {"ServiceRequestID": "Rbefore", "vocational_profile_date": "2025-08-31"},
+        ("None, but near", "discharged without a contact", "accessed before the twelve months in local records", "referral id"),
+    ),
+    "ended that day": (
+        {"ServiceRequestID": "Rthat day", "agreed_date": "2026-06-01", "first_contact_date": "2026-06-20"},
+        ("Local only", "discharged without a contact", None, "referral id"),
+    ),
     "ended": (
         {"ServiceRequestID": "Rended", "agreed_date": "2026-06-01", "first_contact_date": "2026-06-25"},
         ("Local only", "discharged before the access in local records", None, "referral id"),
@@ -536,7 +568,14 @@ def local(access_evidence: Callable[..., Tables], new_world: Callable[[], Any], 
     tell(world, "P01", "late", "2026-06", contact=None)
     tell(world, "P01", "ordinary", "2026-06", team="CMHT")
     tell(world, "P01", "ended", "2026-06", contact=None, discharged="2026-06-20")
+    tell(world, "P01", "that day", "2026-06", contact=None, discharged="2026-06-20")
+    tell(world, "P01", "before", "2026-06", contact=None, discharged="2025-08-20")
+    tell(world, "P01", "unseen", "2026-06", contact=None)
+    tell(world, "P01", "march", "2026-03")
+    tell(world, "P01", "refused", "2026-06", team="CMHT", procedure=REFUSED)
     tell(world, "P02", "elsewhere", "2026-06")
+    # Another provider submits the month that this one lacks.
+    world.submission("P02", "2026-08")
     episodes = [
         {"OrgIDProvider": "P01", "episode_id": name, "LocalPatientID": None, "NHSNumber": None, "referral_date": "2025-07-01", **told}
         for name, (told, _) in EPISODES.items()
@@ -561,8 +600,75 @@ def test_no_local_record_and_no_local_records_are_two_things(local: Tables) -> N
 def test_counts_of_the_reconciliation(local: Tables) -> None:
     rows = local["access"]
     assert counted(rows, "n_referrals_compared", by_provider="P01", by_agreement="MHS116, dashboard and local") == 3
-    assert counted(rows, "n_referrals_compared", by_provider_agreement="P01|Local only") == 4
-    assert counted(rows, "n_not_in_mhs116", by_provider="P01") == 4
+    assert counted(rows, "n_referrals_compared", by_provider_agreement="P01|Local only") == 5
+    assert counted(rows, "n_not_in_mhs116", by_provider="P01") == 6
     assert counted(rows, "n_not_in_local", by_provider_reason="P01|no local record") == 1
-    assert counted(rows, "n_episodes_accessed", by_provider="P01") == 7
-    assert counted(rows, "n_clients_accessed", by_provider="P01") == 7
+    assert counted(rows, "n_episodes_accessed", by_provider="P01") == 10
+    assert counted(rows, "n_clients_accessed", by_provider="P01") == 10
+
+
+#: What an episode of P01 names -> the referrals of that person, month by month, and the one that it belongs to.
+MATCHES: dict[str, tuple[dict[str, str], list[tuple[str, str, str, dict[str, Any]]], str | None]] = {
+    "its referral, sent twice": ({"ServiceRequestID": "R1"}, [("P01", "L1", month, {"referral": "R1"}) for month in ("2026-05", "2026-06")], "P01R1"),
+    "its local number": ({"LocalPatientID": "L2"}, [("P01", "L2", "2026-06", {"referral": "R2"})], "P01R2"),
+    "a person of another provider": ({"NHSNumber": "9994000003"}, [("P02", "L3", "2026-06", {"nhs_number": "9994000003"})], None),
+    "one whose local number is the same": ({"NHSNumber": "9994000004"}, [("P02", "L2", "2026-06", {"nhs_number": "9994000004"})], None),
+    "the one seen first": (
+        {"NHSNumber": "9994000005"},
+        [("P01", "L5", "2026-06", {"referral": "R5a"}), ("P01", "L5", "2026-03", {"referral": "R5b"})],
+        "P01R5b",
+    ),
+    "the one seen": (
+        {"NHSNumber": "9994000006"},
+        [("P01", "L6", "2026-06", {"referral": "R6a", "contact": None}), ("P01", "L6", "2026-06", {"referral": "R6b", "received": "2026-01-05"})],
+        "P01R6b",
+    ),
+    "the one received first": (
+        {"NHSNumber": "9994000007"},
+        [
+            ("P01", "L7", "2026-06", {"referral": "R7a", "contact": None, "received": "2026-02-02"}),
+            ("P01", "L7", "2026-05", {"referral": "R7b", "contact": None, "received": "2025-07-01"}),
+            ("P01", "L7", "2026-06", {"referral": "R7b", "contact": None, "received": "2026-03-02"}),
+        ],
+        "P01R7b",
+    ),
+    "the first by its id": (
+        {"NHSNumber": "9994000008"},
+        [("P01", "L8", "2026-06", {"referral": f"R8{letter}", "contact": None}) for letter in "ba"],
+        "P01R8a",
+    ),
+    "one of long ago": ({"NHSNumber": "9994000009"}, [("P01", "L9", "2025-05", {"referral": "R9", "contact": None})], "P01R9"),
+}
+
+
+#: Episodes of one referral by their ids, with the first contact once agreed -> the one that speaks for the referral.
+SPEAKERS: dict[str, tuple[dict[str, str | None], str]] = {
+    "R of one accessed": ({"a": None, "b": "2026-02-10"}, "b"),
+    "R of two the later": ({"a": "2026-02-10", "b": "2026-03-10"}, "b"),
+    "R of two alike": ({"a": "2026-02-10", "b": "2026-02-10"}, "a"),
+}
+
+
+def test_of_several_episodes_of_a_referral_one_speaks_for_it(access_evidence: Callable[..., Tables], world: Any, tmp_path: Path) -> None:
+    episodes = []
+    for name, (contacts, _) in SPEAKERS.items():
+        tell(world, "P01", name, "2026-06", referral=name)
+        base = {"OrgIDProvider": "P01", "ServiceRequestID": name, "agreed_date": "2026-01-05", "referral_date": "2026-01-05"}
+        episodes += [{**base, "episode_id": f"{name} {letter}", "first_contact_date": contact} for letter, contact in contacts.items()]
+    rows = access_evidence(world, tmp_path, "access_reconciliation", local={"ips_episode": episodes})["access_reconciliation"]
+    assert sorted((row["UniqServReqID"], row["local_episode"]) for row in rows) == sorted(
+        (f"P01{name}", f"P01 {name} {speaker}") for name, (_, speaker) in SPEAKERS.items()
+    )
+
+
+def test_the_referral_of_a_local_episode(access_evidence: Callable[..., Tables], world: Any, tmp_path: Path) -> None:
+    for named, months, _ in MATCHES.values():
+        for provider, patient, month, story in months:
+            tell(world, provider, patient, month, **{"nhs_number": named.get("NHSNumber"), **story})
+    names = ("ServiceRequestID", "LocalPatientID", "NHSNumber")
+    base = {"OrgIDProvider": "P01", **dict.fromkeys(names), "referral_date": "2025-07-01"}
+    episodes = [{**base, "episode_id": name, **named} for name, (named, _, _) in MATCHES.items()]
+    rows = access_evidence(world, tmp_path, "access_local", local={"ips_episode": episodes})["access_local"]
+    assert sorted((row["UniqEpisodeID"], str(row["UniqServReqID"])) for row in rows) == sorted(
+        (f"P01 {name}", str(referral)) for name, (_, _, referral) in MATCHES.items()
+    )
