@@ -208,6 +208,10 @@ MOVEMENT: dict[str, tuple[list[str], set[tuple[str, str, str]]]] = {
         ["2026-07"],
         {("first seen", "2026-07", "first contact in all months held"), ("will leave", "2027-07", "last seen twelve months before")},
     ),
+    "january": (
+        ["2026-01"],
+        {("first seen", "2026-01", "first contact in all months held"), ("will leave", "2027-01", "last seen twelve months before")},
+    ),
     "often": (
         ["2025-10", "2026-01", "2026-05"],
         {("first seen", "2025-10", "first contact in all months held"), ("will leave", "2027-05", "last seen twelve months before")},
@@ -415,6 +419,7 @@ SIGNS: list[tuple[str, str, list[tuple[str, dict[str, Any]]], set[str] | None]] 
     ("P01", "long ago", [("2025-05", {"procedure": REFUSED}), ("2026-06", {"contact": None})], None),
     ("P01", "counted, but abroad", [("2026-06", {"procedure": "772822000", "home": "CF1 1AA"})], None),
     ("P01", "not attended", [("2026-06", {"procedure": REFUSED, "attend": "3"})], None),
+    ("P01", "a status that is a code of another list", [("2026-06", {"procedure": REFUSED, "attend": "01"})], None),
     ("P01", "by email", [("2026-06", {"procedure": REFUSED, "mechanism": "05"})], None),
     ("P01", "by a mechanism that ended", [("2026-06", {"procedure": REFUSED, "mechanism": "03"})], None),
     ("P01", "by chat, for an online service alone", [("2026-06", {"procedure": REFUSED, "mechanism": "13"})], None),
@@ -610,7 +615,7 @@ def test_counts_of_the_reconciliation(local: Tables) -> None:
 #: What an episode of P01 names -> the referrals of that person, month by month, and the one that it belongs to.
 MATCHES: dict[str, tuple[dict[str, str], list[tuple[str, str, str, dict[str, Any]]], str | None]] = {
     "its referral, sent twice": ({"ServiceRequestID": "R1"}, [("P01", "L1", month, {"referral": "R1"}) for month in ("2026-05", "2026-06")], "P01R1"),
-    "its local number": ({"LocalPatientID": "L2"}, [("P01", "L2", "2026-06", {"referral": "R2"})], "P01R2"),
+    "its local number": ({"LocalPatientID": "L2"}, [("P01", "L2", "2026-06", {"referral": "R2", "nhs_number": "9994000002"})], "P01R2"),
     "a person of another provider": ({"NHSNumber": "9994000003"}, [("P02", "L3", "2026-06", {"nhs_number": "9994000003"})], None),
     "one whose local number is the same": ({"NHSNumber": "9994000004"}, [("P02", "L2", "2026-06", {"nhs_number": "9994000004"})], None),
     "the one seen first": (
