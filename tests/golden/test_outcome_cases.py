@@ -58,6 +58,10 @@ QUERIES: Mapping[str, str] = {
     "statuses_found": "SELECT 'referral ' || UniqServReqID, start_status, discharge_status, CAST(job_started AS VARCHAR), CAST(job_ended AS VARCHAR),"
     " CAST(moved AS VARCHAR) FROM employment_episode ORDER BY ALL",
     **{f"reason_{family}": f"SELECT unit, reason FROM {family} ORDER BY ALL" for family in ("employment", "waits", "health_use", "data_quality")},
+    "contacts_judged": "SELECT by_provider, split_part(unit, ' ', 1), reason, CAST(n_qual_contacts AS INTEGER), CAST(n_qual_contact_months AS INTEGER)"
+    " FROM data_quality WHERE n_qual_contacts IS NOT NULL OR n_qual_contact_months IS NOT NULL ORDER BY ALL",
+    "statuses_valid": "SELECT by_provider, CAST(n_qual_values AS INTEGER), CAST(n_qual_valid AS INTEGER) FROM data_quality"
+    " WHERE by_field = 'MHS004EmpStatus.EmployStatus'",
     "teams": "SELECT unit, by_team FROM waits ORDER BY ALL",
 }
 
@@ -66,11 +70,16 @@ def provider(case: Mapping[str, Any]) -> str:
     return str(case.get("provider", "RAA"))
 
 
+def local(case: Mapping[str, Any]) -> str:
+    """What the provider calls the person."""
+    return str(case.get("local", f"P{case['case']}"))
+
+
 def add_case(world: Any, case: Mapping[str, Any]) -> None:
     """A person with a referral to an IPS team, its contacts, employment statuses and stays in hospital."""
     at, number = provider(case), case["case"]
-    sends = case.get("sends", MONTHS)
-    person, referral = f"P{number}", case.get("referral", f"R{number}")
+    sends = [*case.get("sends", MONTHS), *case.get("later", [])]
+    person, referral = local(case), case.get("referral", f"R{number}")
     received, discharged = case.get("received", "2025-10-06"), case.get("discharged")
     first, last = case.get("from", received[:7]), case.get("until", min((discharged or PERIOD)[:7], PERIOD))
     details = {"LocalPatientID": person, **PERSON, **case.get("person", {})}
@@ -79,6 +88,8 @@ def add_case(world: Any, case: Mapping[str, Any]) -> None:
     stays = case.get("stays", [])
     for month in sends:
         world.submission(at, month)
+        for ips_team in case.get("ips_teams", []):
+            world.add(at, month, "MHS902ServiceTeamDetails", {"CareProfTeamLocalID": ips_team, "ServTeamTypeMH": "D05"})
         ips = first <= month <= last
         dated = [row[0][:7] for row in statuses] + [sent for stay in stays for sent in stay[2]] + case.get("known", [])
         if ips or month in dated:
@@ -89,18 +100,28 @@ def add_case(world: Any, case: Mapping[str, Any]) -> None:
             world.add(at, month, "MHS101Referral", {**other, "CareProfTeamLocalID": "CMHT"})
         if ips:
             closed = discharged if discharged and month >= min(discharged[:7], PERIOD) else None
-            row = {"ServiceRequestID": referral, "LocalPatientID": person, "ReferralRequestReceivedDate": received, "ServDischDate": closed}
-            team = case.get("teams_sent", {}).get(month, "IPS")
+            day = case.get("received_sent", {}).get(month, received)
+            row = {"ServiceRequestID": referral, "LocalPatientID": person, "ReferralRequestReceivedDate": day, "ServDischDate": closed}
+            team = case.get("teams_sent", {}).get(month, case.get("team", "IPS"))
             world.add(at, month, "MHS101Referral", {**row, "CareProfTeamLocalID": team})
+            for other_team in case.get("other_teams", []):
+                world.add(at, month, "MHS102OtherServiceType", {"ServiceRequestID": referral, "OtherCareProfTeamLocalID": other_team})
     for position, (day, *more) in enumerate(contacts):
-        place, attended, team, sent, on, name = [*more, *[None] * 6][:6]
+        place, attended, team, sent, on, name, procedure, mechanism = [*more, *[None] * 8][:8]
         row = {"CareContactID": name or f"C{number}{position}", "ServiceRequestID": on or referral, "CareContDate": day}
-        row |= {"AttendStatus": attended or "5", "ConsMechanismMH": "01", "OtherCareProfTeamLocalID": team or "IPS", "ActLocTypeCode": place}
-        world.add(at, min(sent or day[:7], PERIOD), "MHS201CareContact", row)
+        row |= {
+            "AttendStatus": attended or "5",
+            "ConsMechanismMH": mechanism or "01",
+            "OtherCareProfTeamLocalID": team or "IPS",
+            "ActLocTypeCode": place,
+        }
+        world.add(at, sent or min(day[:7], PERIOD), "MHS201CareContact", row)
+        if procedure:
+            world.add(at, sent or min(day[:7], PERIOD), "MHS202CareActivity", {"CareContactID": row["CareContactID"], "Procedure": procedure})
     for recorded, status, *more in statuses:
         hours, started, ended, sent = [*more, *[None] * 4][:4]
         row = {"LocalPatientID": person, "EmployStatus": status, "EmployStatusRecDate": recorded, "WeekHoursWorked": hours}
-        world.add(at, min(sent or recorded[:7], PERIOD), "MHS004EmpStatus", {**row, "EmployStatusStartDate": started, "EmployStatusEndDate": ended})
+        world.add(at, sent or min(recorded[:7], PERIOD), "MHS004EmpStatus", {**row, "EmployStatusStartDate": started, "EmployStatusEndDate": ended})
     for position, (started, ended, months) in enumerate(stays):
         for month in months:
             stay = {"HospProvSpellID": f"S{number}{position}", "ServiceRequestID": f"H{number}", "StartDateHospProvSpell": started}
@@ -122,7 +143,7 @@ class Found:
                 query = connection.execute(f"SELECT {key}, sum(COLUMNS('^n_')) FROM {family} WHERE {where} AND {key} IS NOT NULL GROUP BY {key}")
                 names = [column[0].removeprefix("n_") for column in query.description or ()]
                 for unit, *values in query.fetchall():
-                    amounts = {name: int(value) for name, value in zip(names[1:], values, strict=True) if value and "score" not in name}
+                    amounts = {name: int(value) for name, value in zip(names[1:], values, strict=True) if value and name != "qual_score"}
                     kept.setdefault(unit, {}).update(amounts)
         self.told: dict[tuple[str, str], list[list[Any]]] = {}
         for name, text in QUERIES.items():
@@ -136,7 +157,7 @@ class Found:
     def of(self, case: Mapping[str, Any]) -> dict[str, int]:
         """The quantities of a case: of its referral and of its person, and of its provider where that is its own."""
         at, number = provider(case), case["case"]
-        units = (f"referral {at}{case.get('referral', 'R' + number)}", f"person {at}P{number}")
+        units = (f"referral {at}{case.get('referral', 'R' + number)}", f"person {at}{local(case)}")
         return {name: amount for unit in units for name, amount in self.counts.get(unit, {}).items()}
 
 
@@ -165,10 +186,11 @@ def found(new_world: Callable[[], Any], tmp_path_factory: pytest.TempPathFactory
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['case']} {case['says']}")
 def test_case(case: dict[str, Any], found: Found) -> None:
     assert found.of(case) == expected(case)
-    person = f"{provider(case)}P{case['case']}"
+    person = f"{provider(case)}{local(case)}"
     assert found.levels[person] == [{**LEVELS, **case.get("levels", {})}]
     for name in QUERIES.keys() & case.keys():
-        unit = f"person {person}" if name == "reason_health_use" else f"referral {provider(case)}{case.get('referral', 'R' + case['case'])}"
+        unit = f"referral {provider(case)}{case.get('referral', 'R' + case['case'])}"
+        unit = {"reason_health_use": f"person {person}", "contacts_judged": provider(case), "statuses_valid": provider(case)}.get(name, unit)
         told = [value if len(value) > 1 else value[0] for value in found.told.get((name, unit), [])]
         assert (name, told) == (name, case[name])
     if "of_provider" in case:
