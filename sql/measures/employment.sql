@@ -8,6 +8,7 @@ WITH window_of AS (
 judged AS (
     SELECT
         episode.*,
+        -- Only who was out of work at the start can have moved.
         start_status = 'Out of work' AS was_out_of_work,
         received BETWEEN first_day AND last_day AS came,
         coalesce(discharged BETWEEN first_day AND last_day, false) AS left_now,
@@ -66,7 +67,7 @@ SELECT
     CAST(moved_dated_now AS INTEGER) AS n_emp_moves_dated,
     CAST(was_out_of_work AND contacts_in_window > 0 AS INTEGER) AS n_emp_seen_out_of_work,
     CAST(left_now AND was_out_of_work AS INTEGER) AS n_emp_discharged_from_out_of_work,
-    CAST(left_now AND was_out_of_work AND moved IS NOT NULL AS INTEGER) AS n_emp_discharged_moved,
+    CAST(left_now AND moved IS NOT NULL AS INTEGER) AS n_emp_discharged_moved,
 
     CAST(job_now AS INTEGER) AS n_emp_job_starts,
     CAST(job_now AND job_hours = '1 to 4 hours' AS INTEGER) AS n_emp_job_hours_1_to_4,
@@ -82,16 +83,16 @@ SELECT
     CAST(due_52 AND coalesce(job_ended >= job_started + 52 * 7, true) AS INTEGER) AS n_emp_sustained_52_weeks,
 
     CAST(was_out_of_work AND due_6_months AS INTEGER) AS n_emp_due_6_months,
-    CAST(was_out_of_work AND due_6_months AND coalesce(moved BETWEEN first_contact AND first_contact + INTERVAL 6 MONTH, false) AS INTEGER)
+    CAST(due_6_months AND coalesce(moved BETWEEN first_contact AND first_contact + INTERVAL 6 MONTH, false) AS INTEGER)
         AS n_emp_moved_in_6_months,
     CAST(was_out_of_work AND due_9_months AS INTEGER) AS n_emp_due_9_months,
-    CAST(was_out_of_work AND due_9_months AND coalesce(moved BETWEEN first_contact AND first_contact + INTERVAL 9 MONTH, false) AS INTEGER)
+    CAST(due_9_months AND coalesce(moved BETWEEN first_contact AND first_contact + INTERVAL 9 MONTH, false) AS INTEGER)
         AS n_emp_moved_in_9_months,
     CAST(was_out_of_work AND due_12_months AS INTEGER) AS n_emp_due_12_months,
-    CAST(was_out_of_work AND due_12_months AND coalesce(moved BETWEEN first_contact AND first_contact + INTERVAL 12 MONTH, false) AS INTEGER)
+    CAST(due_12_months AND coalesce(moved BETWEEN first_contact AND first_contact + INTERVAL 12 MONTH, false) AS INTEGER)
         AS n_emp_moved_in_12_months,
     CAST(was_out_of_work AND due_18_months AS INTEGER) AS n_emp_due_18_months,
-    CAST(was_out_of_work AND due_18_months AND coalesce(moved BETWEEN first_contact AND first_contact + INTERVAL 18 MONTH, false) AS INTEGER)
+    CAST(due_18_months AND coalesce(moved BETWEEN first_contact AND first_contact + INTERVAL 18 MONTH, false) AS INTEGER)
         AS n_emp_moved_in_18_months
 FROM judged
 INNER JOIN patient_level

@@ -58,8 +58,8 @@ QUERIES: Mapping[str, str] = {
     "statuses_found": "SELECT 'referral ' || UniqServReqID, start_status, discharge_status, CAST(job_started AS VARCHAR), CAST(job_ended AS VARCHAR),"
     " CAST(moved AS VARCHAR) FROM employment_episode ORDER BY ALL",
     **{f"reason_{family}": f"SELECT unit, reason FROM {family} ORDER BY ALL" for family in ("employment", "waits", "health_use", "data_quality")},
-    "contacts_judged": "SELECT by_provider, split_part(unit, ' ', 1), reason, CAST(n_qual_contacts AS INTEGER), CAST(n_qual_contact_months AS INTEGER)"
-    " FROM data_quality WHERE n_qual_contacts IS NOT NULL OR n_qual_contact_months IS NOT NULL ORDER BY ALL",
+    "contacts_judged": "SELECT by_provider, split_part(unit, ' ', 1), reason, CAST(n_qual_contacts AS INTEGER),"
+    " CAST(n_qual_contact_months AS INTEGER) FROM data_quality WHERE n_qual_contacts IS NOT NULL OR n_qual_contact_months IS NOT NULL ORDER BY ALL",
     "statuses_valid": "SELECT by_provider, CAST(n_qual_values AS INTEGER), CAST(n_qual_valid AS INTEGER) FROM data_quality"
     " WHERE by_field = 'MHS004EmpStatus.EmployStatus'",
     "teams": "SELECT unit, by_team FROM waits ORDER BY ALL",
