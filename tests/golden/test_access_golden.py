@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -677,3 +678,84 @@ def test_the_referral_of_a_local_episode(access_evidence: Callable[..., Tables],
     assert sorted((row["UniqEpisodeID"], str(row["UniqServReqID"])) for row in rows) == sorted(
         (f"P01 {name}", str(referral)) for name, (_, _, referral) in MATCHES.items()
     )
+
+
+#: What MHSDS holds of a referral that an ordinary team holds, with one direct contact in the twelve months.
+TRACE = {
+    "in_window": True,
+    "received_in_scope": True,
+    "discharged": None,
+    "in_england": True,
+    "contacts": 1,
+    "attended": 1,
+    "unspecified": 0,
+    "direct": 1,
+    "ips_team": False,
+    "seen_before": False,
+}
+NONE_SEEN = {"contacts": 0, "attended": 0, "direct": 0}
+NO_CONTACT = {"contact": None}
+#: Provider and referral -> its months, and what is held of it otherwise than that.
+TRACES: dict[tuple[str, str], tuple[list[tuple[str, dict[str, Any]]], dict[str, Any]]] = {
+    ("P01", "plain"): ([("2026-06", {})], {}),
+    ("P01", "august"): ([("2026-08", {})], {}),
+    ("P01", "near"): ([("2026-06", {"seen_by": "IPS"})], {}),
+    ("P01", "no contact"): ([("2026-06", NO_CONTACT)], NONE_SEEN),
+    (
+        "P01",
+        "four contacts",
+    ): (
+        [("2026-04", {"mechanism": None}), ("2026-05", {"attend": "3"}), ("2026-06", {"dates": ["2026-06-01", "2026-06-02"]})],
+        {"contacts": 4, "attended": 3, "unspecified": 1, "direct": 2},
+    ),
+    ("P01", "attended by another list"): ([("2026-06", {"attend": "01"})], {"attended": 0, "direct": 0}),
+    ("P01", "by email"): ([("2026-06", {"mechanism": "05"})], {"direct": 0}),
+    ("P01", "by chat"): ([("2026-06", {"mechanism": "13"})], {"direct": 0}),
+    ("DFC", "by chat"): ([("2026-06", {"mechanism": "13"})], {}),
+    ("P01", "by a mechanism that ended"): ([("2026-06", {"mechanism": "03"})], {"direct": 0}),
+    ("P01", "seen long ago"): ([("2025-05", {"team": "IPS"}), ("2026-06", {})], {"seen_before": True}),
+    ("P01", "sent long ago"): ([("2025-05", {})], {"in_window": False, **NONE_SEEN}),
+    ("P01", "in the first month"): ([("2025-09", {"team": "IPS"})], {"ips_team": True}),
+    ("P01", "held twice"): ([(month, {"team": "IPS", **NO_CONTACT}) for month in ("2026-05", "2026-06")], {"ips_team": True, **NONE_SEEN}),
+    ("P01", "received"): ([("2026-05", {"received": "2015-12-31", **NO_CONTACT}), ("2026-06", {"received": "2016-01-01"})], {}),
+    (
+        "P01",
+        "discharged",
+    ): ([("2026-05", {"discharged": "2026-05-20", **NO_CONTACT}), ("2026-06", {"discharged": "2026-06-20"})], {"discharged": date(2026, 6, 20)}),
+    ("P01", "moved to England"): ([("2026-05", {"home": "CF1 1AA", **NO_CONTACT}), ("2026-06", {})], {}),
+    ("P01", "Wales"): ([("2026-06", {"home": "CF1 1AA"})], {"in_england": False}),
+    ("P01", "Scotland"): ([("2026-06", {"home": "EH1 1AA"})], {"in_england": False}),
+    ("P01", "no authority"): ([("2026-06", {"home": "NO1 1LA"})], {}),
+    ("P01", "nowhere"): ([("2026-06", {"home": "XX1 1XX"})], {}),
+    # Another provider's referrals of the same ids, and people of the same numbers.
+    ("P02", "plain"): ([("2026-06", {"team": "IPS"})], {"ips_team": True}),
+    ("P02", "Wales"): ([("2026-06", {})], {}),
+}
+
+
+@pytest.fixture(scope="module")
+def traces(access_evidence: Callable[..., Tables], new_world: Callable[[], Any], tmp_path_factory: pytest.TempPathFactory) -> Rows:
+    """Local records name every referral but one, which is counted; one of them is of nobody."""
+    world = new_world()
+    for (provider, name), (months, _) in TRACES.items():
+        for month, story in months:
+            tell(world, provider, name, month, **{"team": "CMHT", **story})
+    tell(world, "P01", "counted", "2026-06")
+    nobody = {"ServiceRequestID": "Rnobody", "LocalPatientID": "nobody", "ReferralRequestReceivedDate": "2025-06-01", "CareProfTeamLocalID": "CMHT"}
+    world.add("P01", "2026-06", "MHS101Referral", nobody)
+    base = {"referral_date": "2025-07-01"}
+    named = [*TRACES, ("P01", "nobody")]
+    episodes = [{**base, "OrgIDProvider": provider, "episode_id": name, "ServiceRequestID": f"R{name}"} for provider, name in named]
+    return access_evidence(world, tmp_path_factory.mktemp("traces"), "access_trace", local={"ips_episode": episodes})["access_trace"]
+
+
+@pytest.mark.parametrize(("provider", "name"), TRACES)
+def test_what_is_held_of_a_referral(traces: Rows, provider: str, name: str) -> None:
+    (row,) = [row for row in traces if row["UniqServReqID"] == f"{provider}R{name}"]
+    assert {column: row[column] for column in TRACE} == {**TRACE, **TRACES[provider, name][1]}
+
+
+def test_what_is_held_is_held_of_the_referrals_that_are_asked_about(traces: Rows) -> None:
+    assert sorted(row["UniqServReqID"] for row in traces) == sorted([*(f"{provider}R{name}" for provider, name in TRACES), "P01Rnobody"])
+    (nobody,) = [row for row in traces if row["UniqServReqID"] == "P01Rnobody"]
+    assert (nobody["in_england"], nobody["contacts"]) == (False, 0)
