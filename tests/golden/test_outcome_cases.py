@@ -62,6 +62,8 @@ QUERIES: Mapping[str, str] = {
     " CAST(n_qual_contact_months AS INTEGER) FROM data_quality WHERE n_qual_contacts IS NOT NULL OR n_qual_contact_months IS NOT NULL ORDER BY ALL",
     "statuses_valid": "SELECT by_provider, CAST(n_qual_values AS INTEGER), CAST(n_qual_valid AS INTEGER) FROM data_quality"
     " WHERE by_field = 'MHS004EmpStatus.EmployStatus'",
+    "statuses_held": "SELECT 'person ' || Person_ID, CAST(recorded AS VARCHAR), state, CAST(started AS VARCHAR), CAST(ended AS VARCHAR)"
+    " FROM employment_status ORDER BY ALL",
     "teams": "SELECT unit, by_team FROM waits ORDER BY ALL",
 }
 
@@ -190,7 +192,12 @@ def test_case(case: dict[str, Any], found: Found) -> None:
     assert found.levels[person] == [{**LEVELS, **case.get("levels", {})}]
     for name in QUERIES.keys() & case.keys():
         unit = f"referral {provider(case)}{case.get('referral', 'R' + case['case'])}"
-        unit = {"reason_health_use": f"person {person}", "contacts_judged": provider(case), "statuses_valid": provider(case)}.get(name, unit)
+        unit = {
+            "reason_health_use": f"person {person}",
+            "statuses_held": f"person {person}",
+            "contacts_judged": provider(case),
+            "statuses_valid": provider(case),
+        }.get(name, unit)
         told = [value if len(value) > 1 else value[0] for value in found.told.get((name, unit), [])]
         assert (name, told) == (name, case[name])
     if "of_provider" in case:
