@@ -154,6 +154,13 @@ class Found:
         self.levels: dict[str, list[dict[str, Any]]] = {}
         for row in connection.sql(f"SELECT Person_ID, {', '.join(LEVELS)} FROM caseload_person").to_arrow_table().to_pylist():
             self.levels.setdefault(row.pop("Person_ID"), []).append(row)
+        self.everybody = connection.execute(
+            "SELECT sum(n_fair_people), sum(n_fair_people_24), sum(n_fair_people_36), sum(n_fair_adults_36) FROM fairness"
+        ).fetchone()
+        self.caseload = connection.execute(
+            f"SELECT count(*) FILTER (last_month >= {standard.month_id(2025, 9)}), count(*) FILTER (last_month >= {standard.month_id(2024, 9)}),"
+            " count(*), count(*) FILTER (is_adult) FROM caseload_person"
+        ).fetchone()
         self.stray = connection.execute("SELECT count(*) FROM hospital_spell WHERE Person_ID IS NULL").fetchone()
 
     def of(self, case: Mapping[str, Any]) -> dict[str, int]:
@@ -206,3 +213,9 @@ def test_case(case: dict[str, Any], found: Found) -> None:
 
 def test_no_stay_is_without_a_person(found: Found) -> None:
     assert found.stray == (0,)
+
+
+def test_everybody_on_a_caseload_is_counted_once_seen_or_not(found: Found) -> None:
+    """From September 2025, 2024 and 2023; and the people of RAA once on its caseload."""
+    assert found.everybody == found.caseload
+    assert found.providers["RAA"]["fair_caseload_36"] == len({local(case) for case in CASES if provider(case) == "RAA"})
