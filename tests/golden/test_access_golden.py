@@ -394,6 +394,10 @@ def near(access_evidence: Callable[..., Tables], new_world: Callable[[], Any], t
     tell(world, "P01", "before", "2026-05", contact=None)
     tell(world, "P01", "mixed", "2026-05", team="CMHT", mechanism=None)
     tell(world, "P01", "mixed", "2026-06", team="CMHT", procedure=SIGNPOST)
+    # Seen before the twelve months, held in one of them and seen in another.
+    tell(world, "P01", "again", "2025-05")
+    tell(world, "P01", "again", "2026-05", contact=None)
+    tell(world, "P01", "again", "2026-06", team="CMHT")
     tell(world, "P01", "plain", "2026-06", team="CMHT")
     return access_evidence(world, tmp_path_factory.mktemp("near"), "access", "access_reconciliation", "mhs116")
 
@@ -471,6 +475,7 @@ def test_no_other_referral_has_a_sign(signs: Rows) -> None:
         ("gap", "IPS team row missing in the month of contact", "IPS team row missing in the month of contact"),
         ("before", "last seen before the twelve months", None),
         ("mixed", "referred to an IPS service", "referred to an IPS service"),
+        ("again", "IPS team row missing in the month of contact", "IPS team row missing in the month of contact"),
     ],
 )
 def test_why_a_referral_is_not_counted(near: Tables, name: str, reason: str, sign: str | None) -> None:
