@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 
 from ips_pipeline.measures import computation
 from ips_pipeline.mhsds import standard
-from ips_pipeline.store import completeness, duck, folders
+from ips_pipeline.store import completeness, duck, folders, steps
 
 CASES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("outcome_cases.yaml").read_text(encoding="utf-8"))
 PERIOD = "2026-08"
@@ -209,6 +210,27 @@ def test_case(case: dict[str, Any], found: Found) -> None:
         assert (name, told) == (name, case[name])
     if "of_provider" in case:
         assert found.providers[provider(case)] == case["of_provider"]
+
+
+@pytest.mark.parametrize(
+    ("sent_from", "pooled"),
+    [
+        ((2026, 8), {12: date(2025, 9, 1)}),
+        ((2024, 10), {12: date(2025, 9, 1)}),
+        ((2024, 9), {12: date(2025, 9, 1), 24: date(2024, 9, 1)}),
+        ((2023, 10), {12: date(2025, 9, 1), 24: date(2024, 9, 1)}),
+        ((2023, 9), {12: date(2025, 9, 1), 24: date(2024, 9, 1), 36: date(2023, 9, 1)}),
+    ],
+)
+def test_months_are_pooled_as_far_back_as_they_were_sent(sent_from: tuple[int, int], pooled: dict[int, date]) -> None:
+    declared = computation.variables(PERIOD, "Performance")
+    with duck.session() as connection:
+        steps.declare(connection, declared)
+        connection.execute("CREATE TABLE submission AS SELECT CAST(? AS INTEGER) AS UniqMonthID", [standard.month_id(*sent_from)])
+        steps.run(connection, ["measures/pool"], declared)
+        found = connection.execute("SELECT months, first_month, period_start FROM pool").fetchall()
+    assert {months: day for months, _, day in found} == pooled
+    assert {month for _, month, _ in found} == {standard.month_id(day.year, day.month) for day in pooled.values()}
 
 
 def test_no_stay_is_without_a_person(found: Found) -> None:
