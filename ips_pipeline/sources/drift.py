@@ -10,7 +10,8 @@ months before, as many as ``landings`` under ``[drift]`` says (codes, empty valu
   three robust standard deviations (1.4826 × the median absolute deviation), in at least 50 rows;
 * volume: the rows of a table differ from the median of at least three earlier months by more than half of it, by more than three robust standard
   deviations, and by at least 20 rows;
-* lost: an element that the standard requires had values and has none. That stops the month whatever the mode.
+* lost: an element that the standard requires had values and has none, in at least 5 rows (in fewer it may be chance, and the rows themselves are
+  rejected). That stops the month whatever the mode.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _SHAPE_ROWS, _SHAPE_VALUES = 20_000, 20
 _HAD_SHAPE, _HAS_SHAPE = 0.99, 0.5
 _CODES_KEPT, _CODE_SHARE, _CODE_ROWS = 500, 0.05, 20
 _MONTHS, _DEVIATIONS, _ROBUST = 3, 3, 1.4826
-_EMPTY_POINTS, _EMPTY_ROWS = 0.2, 50
+_EMPTY_POINTS, _EMPTY_ROWS, _LOST_ROWS = 0.2, 50, 5
 _VOLUME_SHARE, _VOLUME_ROWS = 0.5, 20
 _NEAR_NAME = 0.6
 _STRICT: Sequence[DriftMode] = ("evolve", "quarantine", "freeze")
@@ -300,7 +301,7 @@ def _tables(before: Profile, history: Sequence[Profile], now: Profile, modes: Ma
         was = before["tables"].get(name)
         rows, months = item["rows"], [profile["tables"][name] for profile in history if name in profile["tables"]]
         for element, filled in item["filled"].items():
-            if was and rows and not filled and about.field(element).mandation == "M" and was["filled"].get(element):
+            if was and rows >= _LOST_ROWS and not filled and about.field(element).mandation == "M" and was["filled"].get(element):
                 yield Finding("table", name, element, LOST, f"{was['filled'][element]} of {was['rows']}", f"0 of {rows}", mode)
                 continue
             rates = [1 - month["filled"][element] / month["rows"] for month in months if month["rows"] >= _EMPTY_ROWS and element in month["filled"]]

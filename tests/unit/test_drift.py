@@ -146,6 +146,16 @@ def test_a_few_rows_more_a_code_of_the_list_and_little_history_are_no_findings(h
     assert flows.extract(site(home), "RXY", "2026-06")["drift"] == {}
 
 
+@pytest.mark.parametrize(("rows", "stopped"), [(4, False), (5, True)])
+def test_a_required_element_that_a_few_rows_lack_is_left_to_the_rules(home: Path, rows: int, stopped: bool) -> None:
+    send(home, "2026-08", "referrals", [{**row, "received": ""} for row in referrals("2026-08", rows)])
+    if stopped:
+        with pytest.raises(drift.Drifted, match="ReferralRequestReceivedDate"):
+            flows.extract(site(home), *NOW)
+    else:
+        assert drift.LOST not in changes(home)
+
+
 def test_what_is_frozen_does_not_land_and_can_be_taken_with_a_reason(home: Path) -> None:
     first = flows.extract(site(home), *NOW)
     send(home, "2026-08", "people", [{**row, "ward": "W1", "sex": "1"} for row in people()])
