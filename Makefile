@@ -56,7 +56,7 @@ bench: venv         ## speed and memory on large made-up inputs; minutes, not pa
 	@$(BIN)/python -m benchmarks.validation --small 1000 --repeat 1
 	@$(BIN)/python -m benchmarks.dve
 
-mutation: venv      ## how many small faults in the SQL of the measures the golden cases notice; an hour, not part of the tests
+mutation: venv      ## how many small faults in the SQL of the measures the golden cases notice; thousands, a second each, not part of the tests
 	@$(BIN)/python -m benchmarks.mutation
 
 ui: venv            ## Airflow on this machine: API server, scheduler, DAG processor, triggerer

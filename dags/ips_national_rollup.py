@@ -14,7 +14,7 @@ from dags.ips_tasks import ACCEPTED_MONTH, DEFAULT_ARGS, guarded, period_param, 
 def periods() -> list[str]:
     """The months to publish: the one asked for or, where a provider's month was accepted, that month and the later ones that count it too.
 
-    None where all of them are published as they stand. Raises UsageError when neither is given.
+    An empty list, which skips ``measure``, where all of them are published as they stand. Raises UsageError when no month is given either way.
     """
     context = get_current_context()
     if asked := context["params"].get("period"):

@@ -61,7 +61,7 @@ held AS (
     LEFT JOIN recording ON recording.OrgIDProv = unit.OrgIDProv
     LEFT JOIN access_trace AS trace ON trace.UniqServReqID = unit.UniqServReqID
     LEFT JOIN access_sign AS sign ON sign.UniqServReqID = unit.UniqServReqID
-    LEFT JOIN submission AS sent
+    LEFT JOIN (SELECT DISTINCT OrgIDProv, ReportingPeriodStartDate FROM submission) AS sent
         ON sent.OrgIDProv = unit.OrgIDProv
         AND sent.ReportingPeriodStartDate = date_trunc('month', local.access_date)
 ),
