@@ -12,7 +12,7 @@ WITH arm AS (
         held.level AS arm,
         measure.numerator AS quantity,
         held.disclosure,
-        CASE WHEN held.denominator > 0 AND held.numerator <= held.denominator THEN CAST(held.numerator AS DOUBLE) END AS x,
+        CAST(held.numerator AS DOUBLE) AS x,
         CASE WHEN held.denominator > 0 AND held.numerator <= held.denominator THEN CAST(held.denominator AS DOUBLE) END AS n
     FROM (
         SELECT variant, measure_id, period_start, period_end, breakdown, level, numerator, denominator, disclosure FROM counted
@@ -50,7 +50,7 @@ pair AS (
         one.p - other.p - sqrt((one.p - one.low) ** 2 + (other.high - other.p) ** 2) AS difference_lower,
         one.p - other.p + sqrt((one.high - one.p) ** 2 + (other.p - other.low) ** 2) AS difference_upper,
         CASE WHEN one.x > 0 AND other.x > 0 THEN one.p / other.p END AS ratio,
-        CASE WHEN one.x > 0 AND other.x > 0 THEN one.z * sqrt(1 / one.x - 1 / one.n + 1 / other.x - 1 / other.n) END AS spread
+        one.z * sqrt(1 / one.x - 1 / one.n + 1 / other.x - 1 / other.n) AS spread
     FROM bounded AS one
     INNER JOIN bounded AS other
         ON other.variant = one.variant

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ips_pipeline.measures import computation
+from ips_pipeline.measures import computation, registry
 from ips_pipeline.quality import records as record_rules
 from ips_pipeline.store import duck, steps
 
@@ -382,41 +382,120 @@ def test_a_trial_by_condition(tmp_path: Path) -> None:
     assert [(row["n_trial_allocated"], row.get("n_trial_employed_13", 0)) for row in found.values()] == [(1, 1), (1, 0), (1, 0)]
 
 
-#: Counts of one measure by arm, as ``publish/counted`` and ``publish/local_count`` give them.
-BY_ARM = """
-    CREATE TABLE {table} AS
-    SELECT '{variant}' AS variant, 'TRIAL04' AS measure_id, getvariable('period_start') AS period_start, getvariable('period_end') AS period_end,
-        'by_arm' AS breakdown, *
-    FROM (VALUES ('IPS', {ips}), ('usual', {usual})) AS arm(level, numerator, denominator, disclosure)
+#: Measures of arms: a difference and a ratio of one proportion, a difference of another that lacks its input, and what has to do with neither.
+COMPARISON_TABLES = """
+    CREATE TABLE measure AS FROM (VALUES
+        ('Share', 'trial', 'proportion', 'n_a'), ('Difference', 'trial', 'difference', 'n_a'), ('Ratio', 'trial', 'ratio', 'n_a'),
+        ('Other share', 'trial', 'proportion', 'n_b'), ('Other difference', 'trial', 'difference', 'n_b'), ('Mean', 'trial', 'mean', 'n_a'),
+        ('Share elsewhere', 'ips_grow', 'proportion', 'n_a'), ('Difference elsewhere', 'ips_grow', 'difference', 'n_a')
+    ) AS measure(measure_id, family, kind, numerator);
+    CREATE TABLE measure_breakdown AS FROM (VALUES
+        ('Difference', 'by_arm_pair', true), ('Ratio', 'by_arm_pair', true), ('Other difference', 'by_arm_pair', false),
+        ('Share', 'by_arm', true), ('Difference elsewhere', 'by_arm_pair', true)
+    ) AS measure_breakdown(measure_id, breakdown, evaluated);
+    CREATE TABLE counted (
+        variant VARCHAR, measure_id VARCHAR, period_start DATE, period_end DATE, breakdown VARCHAR, level VARCHAR, numerator BIGINT,
+        denominator BIGINT, disclosure VARCHAR
+    );
+    CREATE TABLE local_count AS FROM counted;
 """
+#: What is counted of an arm unless a case says otherwise.
+ARM = {"variant": "unsuppressed", "measure_id": "Share", "start": "2025-09-01", "end": "2026-08-31", "breakdown": "by_arm", "disclosure": "exact"}
 
 
-def compared(tmp_path: Path, local: tuple[str, str]) -> dict[tuple[str, str], tuple[Any, ...]]:
-    """22 of 48 against 11 of 51, and what a release shows of both arms: (measure, variant) -> value, interval and disclosure, rounded."""
-    with computed(tmp_path, {"ips_episode": [trial("1", "IPS")], "ips_job": [job("1")]}) as connection:
-        connection.execute(BY_ARM.format(table="counted", variant="unsuppressed", ips="22, 48, 'exact'", usual="11, 51, 'exact'"))
-        connection.execute(BY_ARM.format(table="local_count", variant="local", ips=local[0], usual=local[1]))
+def compared(*arms: tuple[str, int | None, int | None, Mapping[str, str]], level: str | None = "1 against 2") -> dict[str, tuple[Any, ...]]:
+    """Arms as (name, numerator, denominator, what differs of ARM); gives value, interval and disclosure by measure, and no row twice."""
+    with duck.session() as connection:
+        connection.execute(COMPARISON_TABLES)
+        for name, numerator, denominator, changed in arms:
+            row = {**ARM, **changed}
+            table = "local_count" if row["variant"] == "local" else "counted"
+            values = [row["variant"], row["measure_id"], row["start"], row["end"], row["breakdown"], name, numerator, denominator, row["disclosure"]]
+            connection.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
         steps.run(connection, ["measures/trial_comparison"], {})
-        query = "SELECT measure_id, variant, round(value, 3), round(lower, 3), round(upper, 3), disclosure FROM trial_comparison"
-        return {(row[0], row[1]): row[2:] for row in connection.execute(query + " WHERE level = 'IPS against usual'").fetchall()}
+        query = "SELECT measure_id, value, lower, upper, disclosure FROM trial_comparison WHERE level = ? OR ? IS NULL"
+        found = connection.execute(query, [level, level]).fetchall()
+        assert len(found) == len({row[0] for row in found})
+        return {measure: tuple(values) for measure, *values in found}
 
 
-def test_comparison_of_arms(tmp_path: Path) -> None:
-    """As released 20 of 50 against 10 of 50: Wilson (0.276, 0.538) and (0.112, 0.330), so Newcombe's difference runs from 0.020 to 0.364."""
-    assert compared(tmp_path, ("20, 50, 'rounded'", "10, 50, 'rounded'")) == {
-        ("TRIAL06", "unsuppressed"): (0.243, 0.057, 0.408, "exact"),
-        ("TRIAL07", "unsuppressed"): (2.125, 1.158, 3.899, "exact"),
-        ("TRIAL06", "local"): (0.2, 0.02, 0.364, "rounded"),
-        ("TRIAL07", "local"): (2.0, 1.044, 3.831, "rounded"),
-    }
+@pytest.mark.parametrize(
+    ("one", "other", "difference", "ratio"),
+    [
+        # With 56, 9, 6, 5, 0 and 10 in the first arm these are the examples of Newcombe (1998, table II, method 10), to two places more.
+        ((56, 70), (48, 80), (0.2, 0.052431, 0.333873), (1.333333, 1.076626, 1.651249)),
+        ((48, 80), (56, 70), (-0.2, -0.333873, -0.052431), (0.75, 0.605602, 0.928827)),
+        ((9, 10), (3, 10), (0.6, 0.170523, 0.809018), (3.0, 1.138350, 7.906178)),
+        ((6, 7), (2, 7), (0.571429, 0.058228, 0.806250), (3.0, 0.894846, 10.057598)),
+        ((2, 7), (6, 7), (-0.571429, -0.806250, -0.058228), (0.333333, 0.099427, 1.117511)),
+        ((1, 10), (5, 10), (-0.4, -0.675912, 0.002356), (0.2, 0.028173, 1.419814)),
+        ((5, 10), (1, 10), (0.4, -0.002356, 0.675912), (5.0, 0.704317, 35.495357)),
+        # Nobody or everybody: a difference, and no ratio where either has nobody.
+        ((5, 56), (0, 29), (0.089286, -0.038137, 0.192560), None),
+        ((0, 29), (5, 56), (-0.089286, -0.192560, 0.038137), None),
+        ((0, 10), (0, 20), (0.0, -0.161125, 0.277533), None),
+        ((10, 10), (0, 20), (1.0, 0.679086, 1.0), None),
+        ((10, 10), (10, 10), (0.0, -0.277533, 0.277533), (1.0, 1.0, 1.0)),
+        # One person in an arm; none, and what cannot be a share, are compared with nothing.
+        ((1, 1), (1, 3), (0.666667, -0.249986, 0.938508), (3.0, 0.605506, 14.863614)),
+        ((0, 0), (1, 3), None, None),
+        ((1, 3), (0, 0), None, None),
+        ((3, 2), (1, 3), None, None),
+    ],
+)
+def test_comparison_of_arms(one: tuple[int, int], other: tuple[int, int], difference: tuple[float, ...], ratio: tuple[float, ...]) -> None:
+    expected = {name: (*values, "exact") for name, values in (("Difference", difference), ("Ratio", ratio)) if values}
+    assert compared(("1", *one, {}), ("2", *other, {})) == expected
 
 
-def test_a_comparison_with_a_hidden_arm_is_hidden(tmp_path: Path) -> None:
-    found = compared(tmp_path, ("20, 50, 'rounded'", "NULL, 50, 'suppressed'"))
-    assert {key: row for key, row in found.items() if key[1] == "local"} == {
-        ("TRIAL06", "local"): (None, None, None, "suppressed"),
-        ("TRIAL07", "local"): (None, None, None, "suppressed"),
-    }
+def local(arm: str, numerator: int | None, denominator: int | None, disclosure: str, **changed: str) -> tuple[Any, ...]:
+    return arm, numerator, denominator, {"variant": "local", "disclosure": disclosure, **changed}
+
+
+@pytest.mark.parametrize(
+    ("arms", "difference", "ratio"),
+    [
+        (
+            [local("1", 20, 50, "rounded"), local("2", 10, 50, "rounded")],
+            (0.2, 0.020134, 0.363592, "rounded"),
+            (2.0, 1.044043, 3.831260, "rounded"),
+        ),
+        ([local("1", 20, 50, "rounded"), local("2", None, 50, "suppressed")], *[(None, None, None, "suppressed")] * 2),
+        ([local("1", None, 50, "suppressed"), local("2", None, None, "secondary")], *[(None, None, None, "suppressed")] * 2),
+        ([local("1", None, 50, "secondary"), local("2", 10, 50, "rounded")], *[(None, None, None, "secondary")] * 2),
+        # A hidden arm by itself, or with the other of another quantity, is compared with nothing.
+        ([local("1", None, 50, "suppressed")], None, None),
+        ([local("1", None, 50, "suppressed"), local("2", 10, 50, "rounded", measure_id="Other share")], None, None),
+    ],
+)
+def test_a_local_comparison_shows_what_its_counts_do(arms: list[Any], difference: tuple[Any, ...], ratio: tuple[Any, ...]) -> None:
+    expected = {name: values for name, values in (("Difference", difference), ("Ratio", ratio)) if values}
+    assert compared(*arms, level="1 against 2" if expected else None) == expected
+
+
+@pytest.mark.parametrize(
+    ("says", "arms"),
+    [
+        ("another period start", [("1", 56, 70, {}), ("2", 48, 80, {"start": "2026-08-01"})]),
+        ("another period end", [("1", 56, 70, {}), ("2", 48, 80, {"end": "2026-07-31"})]),
+        ("exact against rounded", [("1", 56, 70, {}), local("2", 50, 80, "rounded")]),
+        ("another quantity", [("1", 56, 70, {}), ("2", 48, 80, {"measure_id": "Other share"})]),
+        ("a mean", [("1", 56, 70, {"measure_id": "Mean"}), ("2", 48, 80, {"measure_id": "Mean"})]),
+        ("a share of another family", [("1", 56, 70, {"measure_id": "Share elsewhere"}), ("2", 48, 80, {"measure_id": "Share elsewhere"})]),
+        ("a level of something else", [("1", 56, 70, {"breakdown": "by_provider"}), ("2", 48, 80, {"breakdown": "by_provider"})]),
+        ("an arm with itself", [("1", 56, 70, {})]),
+        ("what lacks its input", [("1", 56, 70, {"measure_id": "Other share"}), ("2", 48, 80, {"measure_id": "Other share"})]),
+    ],
+)
+def test_only_arms_of_one_quantity_and_period_are_compared(says: str, arms: list[Any]) -> None:
+    assert compared(*arms, level=None) == {}, says
+
+
+def test_every_comparison_is_of_one_share_by_arm() -> None:
+    known = [item for item in registry.load().measures if item.family == "trial"]
+    for measure in (item for item in known if item.kind in ("difference", "ratio")):
+        assert sum(item.kind == "proportion" and item.numerator == measure.numerator and "by_arm" in item.breakdowns for item in known) == 1
+        assert measure.breakdowns.keys() == {"by_arm_pair"}
 
 
 def test_rejected_rows_do_not_count(tmp_path: Path) -> None:
