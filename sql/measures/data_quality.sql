@@ -1,6 +1,6 @@
 -- Evidence of data quality in the twelve months: how the fields that matter for IPS are filled, what does not fit together, and who sent what.
 -- What is wrong has rows of its own; what is right only makes up denominators, so it is counted together.
---   n_qual_score   coverage times the mean, over the fields, of the share that is valid, other or default; in hundredths of a per cent
+--   n_qual_score   coverage times the mean, over the fields, of the share that is valid, other or default; in hundredths of a per cent, rounded
 -- Grain: one row per thing judged, or per provider for those without a fault. Keys: unit.
 WITH field AS (
     SELECT
@@ -37,8 +37,10 @@ coverage AS (
 score AS (
     SELECT
         field.OrgIDProv,
-        CAST(sum((field.valid + field.other + field.defaulted) * 1000000 // field.counted) AS BIGINT) // count(*)
-        * any_value(coverage.submitted) // any_value(coverage.expected) // 100 AS points
+        (
+            CAST(sum((field.valid + field.other + field.defaulted) * 1000000 // field.counted) AS BIGINT) * any_value(coverage.submitted)
+            // (count(*) * any_value(coverage.expected)) + 50
+        ) // 100 AS points
     FROM field
     INNER JOIN coverage ON coverage.OrgIDProv = field.OrgIDProv
     GROUP BY field.OrgIDProv
@@ -91,12 +93,12 @@ referral AS (
         episode.UniqServReqID,
         episode.OrgIDProv,
         coalesce(sent_now.reversed, false) AS reversed,
-        coalesce(shared.people > 1, false) AS shared,
+        shared.people > 1 AS shared,
         episode.last_month = getvariable('window_last_month') AND episode.discharged IS NULL AS open,
         recorded.Person_ID IS NOT NULL AS status_recorded
     FROM referral_episode AS episode
     INNER JOIN sent_now ON sent_now.UniqServReqID = episode.UniqServReqID
-    LEFT JOIN shared ON shared.UniqServReqID = episode.UniqServReqID
+    INNER JOIN shared ON shared.UniqServReqID = episode.UniqServReqID
     LEFT JOIN recorded ON recorded.Person_ID = episode.Person_ID
 )
 SELECT

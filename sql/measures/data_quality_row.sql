@@ -7,34 +7,28 @@ WITH ips AS (
     INNER JOIN submission ON submission.submission = referral.submission
     WHERE submission.UniqMonthID BETWEEN getvariable('window_first_month') AND getvariable('window_last_month')
 ),
-person AS (
-    SELECT DISTINCT submission, LocalPatientID FROM ips
-),
-referral AS (
-    SELECT DISTINCT submission, ServiceRequestID FROM ips
-),
 contact AS (
     SELECT contact.submission, contact.row, contact.CareContactID
     FROM near_contact AS contact
-    SEMI JOIN referral
-        ON referral.submission = contact.submission
-        AND referral.ServiceRequestID = contact.ServiceRequestID
+    SEMI JOIN ips
+        ON ips.submission = contact.submission
+        AND ips.ServiceRequestID = contact.ServiceRequestID
 )
 SELECT 'MHS001MPI' AS table_name, patient.submission, patient.row
 FROM MHS001MPI AS patient
-SEMI JOIN person ON person.submission = patient.submission AND person.LocalPatientID = patient.LocalPatientID
+SEMI JOIN ips ON ips.submission = patient.submission AND ips.LocalPatientID = patient.LocalPatientID
 
 UNION ALL
 
 SELECT 'MHS002GP' AS table_name, registration.submission, registration.row
 FROM MHS002GP AS registration
-SEMI JOIN person ON person.submission = registration.submission AND person.LocalPatientID = registration.LocalPatientID
+SEMI JOIN ips ON ips.submission = registration.submission AND ips.LocalPatientID = registration.LocalPatientID
 
 UNION ALL
 
 SELECT 'MHS004EmpStatus' AS table_name, status.submission, status.row
 FROM MHS004EmpStatus AS status
-SEMI JOIN person ON person.submission = status.submission AND person.LocalPatientID = status.LocalPatientID
+SEMI JOIN ips ON ips.submission = status.submission AND ips.LocalPatientID = status.LocalPatientID
 
 UNION ALL
 
@@ -45,7 +39,7 @@ UNION ALL
 
 SELECT 'MHS102OtherServiceType' AS table_name, other.submission, other.row
 FROM MHS102OtherServiceType AS other
-SEMI JOIN referral ON referral.submission = other.submission AND referral.ServiceRequestID = other.ServiceRequestID
+SEMI JOIN ips ON ips.submission = other.submission AND ips.ServiceRequestID = other.ServiceRequestID
 
 UNION ALL
 

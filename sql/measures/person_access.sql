@@ -19,5 +19,5 @@ LEFT JOIN referral_episode AS episode ON episode.UniqServReqID = contact.UniqSer
 WHERE contact.CareContDate <= getvariable('period_end')
 QUALIFY row_number() OVER (
     PARTITION BY contact.Person_ID
-    ORDER BY contact.CareContDate, contact.RecordNumber, contact.UniqServReqID, contact.CareContactID
+    ORDER BY contact.CareContDate, contact.RecordNumber, contact.UniqServReqID
 ) = 1
