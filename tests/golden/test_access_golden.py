@@ -398,11 +398,15 @@ def near(access_evidence: Callable[..., Tables], new_world: Callable[[], Any], t
     tell(world, "P01", "again", "2025-05")
     tell(world, "P01", "again", "2026-05", contact=None)
     tell(world, "P01", "again", "2026-06", team="CMHT")
+    # A refusal that was not direct, and a direct contact whose code no count reads.
+    tell(world, "P01", "refused by email", "2026-05", team="CMHT", mechanism="05", procedure=REFUSED)
+    tell(world, "P01", "refused by email", "2026-06", team="CMHT", procedure=LONG)
     tell(world, "P01", "plain", "2026-06", team="CMHT")
     return access_evidence(world, tmp_path_factory.mktemp("near"), "access", "access_reconciliation", "mhs116")
 
 
 REFUSED, UNREAD, SIGNPOST = "772822000:408730004=443390004", "772822000 |IPS|", "1082611000000105"
+LONG = "772822000:408730004=1082621000000104"
 #: provider -> what is told of a referral month by month, and what of it looks like IPS; None where nothing does. A team of IPS in a month without a
 #: contact makes a referral one to look at, and is a sign of its own.
 HELD = ("2026-05", {"contact": None})
@@ -476,6 +480,7 @@ def test_no_other_referral_has_a_sign(signs: Rows) -> None:
         ("before", "last seen before the twelve months", None),
         ("mixed", "referred to an IPS service", "referred to an IPS service"),
         ("again", "IPS team row missing in the month of contact", "IPS team row missing in the month of contact"),
+        ("refused by email", "IPS procedure refused", "IPS procedure refused"),
     ],
 )
 def test_why_a_referral_is_not_counted(near: Tables, name: str, reason: str, sign: str | None) -> None:
@@ -585,8 +590,10 @@ def local(access_evidence: Callable[..., Tables], new_world: Callable[[], Any], 
     tell(world, "P01", "march", "2026-03")
     tell(world, "P01", "refused", "2026-06", team="CMHT", procedure=REFUSED)
     tell(world, "P02", "elsewhere", "2026-06")
-    # Another provider submits the month that this one lacks.
+    # Another provider submits the month that this one lacks, and a second folder one of its own.
     world.submission("P02", "2026-08")
+    world.submission("P01 again", "2026-06")
+    world.rows["P01 again", "2026-06"]["MHS000Header"] = world.rows["P01", "2026-06"]["MHS000Header"]
     episodes = [
         {"OrgIDProvider": "P01", "episode_id": name, "LocalPatientID": None, "NHSNumber": None, "referral_date": "2025-07-01", **told}
         for name, (told, _) in EPISODES.items()
