@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -96,10 +97,12 @@ MHS116 = (
 )
 DASHBOARD = (
     "measures/dashboard_referral",
+    "measures/dashboard_contact_count",
     "measures/dashboard_activity",
     "measures/dashboard_access",
     "measures/dashboard_contact",
     "measures/dashboard_employment",
+    "measures/dashboard_area",
     "measures/dashboard_row",
     "measures/dashboard_count",
     "measures/dashboard_quantity",
@@ -194,7 +197,7 @@ DISCLOSE = (
 )
 
 #: Read once and wide, so it is not worth keeping: the counting reads it as a view.
-VIEWS = frozenset({"measures/dashboard_row", "measures/dashboard_evidence", "publish/evidence"})
+VIEWS = frozenset({"measures/dashboard_area", "measures/dashboard_row", "measures/dashboard_evidence", "publish/evidence", "publish/dashboard"})
 #: Read for one family after the other, so that none carries the quantities of all: step -> its parameter.
 MACROS = {"publish/evidence_total": "evidence_table"}
 
@@ -305,16 +308,18 @@ def opened(
     with duck.session(
         read=[*roots, *records, reference, reference_data.STANDARD], write=write, temporary=temporary, memory_limit=memory_limit
     ) as connection:
-        held = (
-            reference_data.load(connection, reference, left_out=left_out)
-            | _load_records(connection, records)
-            | _earlier_month(submissions, declared["period_start"])
-        )
-        held |= _hospital_stays(submissions)
-        held |= targets.load(connection, reference, {item.id: item.basis for item in registry.load().measures if item.basis})
+        # Reference data are few large files, and submissions many small ones that keep one thread busy: together they take the time of one.
+        with ThreadPoolExecutor(1) as beside:
+            reference_files = beside.submit(reference_data.load, connection.cursor(), reference, left_out=left_out)
+            try:
+                _load_submissions(connection, submissions)
+                known = registry.load()
+            finally:
+                held = reference_files.result()
+        held |= _load_records(connection, records) | _earlier_month(submissions, declared["period_start"]) | _hospital_stays(submissions)
+        held |= targets.load(connection, reference, {item.id: item.basis for item in known.measures if item.basis})
         reference_data.load_groups(connection)
         registry.as_tables(connection, held)
-        _load_submissions(connection, submissions)
         steps.declare(connection, declared)
         yield Inputs(connection, held, declared)
 
@@ -428,11 +433,12 @@ def _write_release(connection: duck.Connection, release: Path) -> None:
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def copy(connection: duck.Connection, table: str, path: Path, options: str, *, order: str = "") -> None:
-    """Write a table to a file of its owner only; ``options`` are those of COPY, and ``order`` is for tables that have none of their own."""
+def copy(connection: duck.Connection, table: str, path: Path, options: str, *, order: str = "") -> int:
+    """Write a table to a file of its owner only, and give its rows; ``options`` are those of COPY, ``order`` is for tables that have none."""
     sorted_by = f" ORDER BY {order}" if order else ""
-    connection.execute(f"COPY (FROM {duck.identifier(table)}{sorted_by}) TO {duck.text_literal(str(path.resolve()))} ({options})")
+    rows = _count(connection, f"COPY (FROM {duck.identifier(table)}{sorted_by}) TO {duck.text_literal(str(path.resolve()))} ({options})")
     path.chmod(0o600)
+    return rows
 
 
 def _count(connection: duck.Connection, query: str) -> int:

@@ -135,19 +135,34 @@ def financial_year(day: date) -> str:
     return f"{start}/{(start + 1) % 100:02d}"
 
 
+class _Tables(Mapping[str, Table]):
+    """The tables of a folder by id, which names the file. Each is read when it is first asked for: most work needs a few of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._held: dict[str, Table | Path] = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+    def __getitem__(self, key: str) -> Table:
+        held = self._held[key]
+        if isinstance(held, Path):
+            held = self._held[key] = _table(_yaml(held))
+        return held
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+
 @cache
 def load(version: str = _NATIONAL) -> Standard:
     """The standard of that version, or the local IPS records (``LOCAL``); ValueError when the project does not hold it."""
     folder = _folder(version)
     about = _yaml(folder / "version.yaml")
-    tables = {}
-    for path in sorted((folder / "tables").glob("*.yaml")):
-        table = _table(_yaml(path))
-        tables[table.id] = table
     return Standard(
         version=str(about["version"]),
         first_month=int(about["first_month"]),
-        tables=tables,
+        tables=_Tables(folder / "tables"),
         file_rules=tuple(_rule(item, item["table"], None) for item in _yaml(folder / "file_rules.yaml")),
         referential_order=tuple(_yaml(folder / "referential_order.yaml")),
     )

@@ -15,6 +15,7 @@ from ips_pipeline.errors import InputError, IpsError, RetryableError
 
 Connection = duckdb.DuckDBPyConnection
 DuckError = duckdb.Error
+MemoryExceeded = duckdb.OutOfMemoryException
 
 #: Memory for one connection unless the caller or IPS_MEMORY_LIMIT says otherwise; what does not fit spills to the temporary folder.
 DEFAULT_MEMORY_LIMIT = "1GB"
@@ -43,7 +44,8 @@ def session(
             allowed = [str(path.resolve()) for path in (*read, *write)]
             connection.execute("SET memory_limit = ?", [memory_limit or os.environ.get("IPS_MEMORY_LIMIT", DEFAULT_MEMORY_LIMIT)])
             connection.execute("SET temp_directory = ?", [spill])
-            connection.execute("SET TimeZone = 'UTC'")
+            # Of all cursors, not of this one alone.
+            connection.execute("SET GLOBAL TimeZone = 'UTC'")
             # DuckDB 2.0 packs what it sorts by bounds that joins can get wrong, and then stops with a conversion error.
             connection.execute("SET disabled_optimizers = 'compressed_materialization'")
             # Nothing in memory needs a checkpoint; at half a million people it costs two seconds.

@@ -137,6 +137,9 @@ def load(
 def _relation(connection: Connection, places: Sequence[Path], table: Table, wanted: Sequence[str], name: str) -> str:
     """The SELECT of one table over all the folders; its CSV files are loaded."""
     files = [found for number, folder in enumerate(places, 1) if (found := _open(number, folder, table))]
+    # Most files have the same columns, so each different header is looked at once.
+    for file in sorted({file.columns: file for file in reversed(files)}.values(), key=lambda file: file.submission):
+        _check_columns(file, table)
     parts = [_parquet(group, wanted) for group in _groups(files, ".parquet")]
     if texts := _groups(files, ".csv"):
         parts.append(_csv(connection, texts, name, wanted))
@@ -151,7 +154,7 @@ def _open(number: int, folder: Path, table: Table) -> _File | None:
     text, parquet = folder / f"{table.name}.csv", folder / f"{table.name}.parquet"
     try:
         # A link to nothing is no absent table: what it stood for would be lost without a word.
-        there = [path for path in (text, parquet) if path.is_symlink() or path.exists()]
+        there = [path for path in (text, parquet) if _is_there(path)]
         if not there:
             return None
         if len(there) > 1:
@@ -162,10 +165,15 @@ def _open(number: int, folder: Path, table: Table) -> _File | None:
         found = _parquet_file(number, path) if path is parquet else _File(number, path, _csv_columns(path))
     except OSError as error:
         raise InputError(f"{path if there else folder} cannot be read ({error.strerror}); check its permissions") from None
-    if not found.columns:
-        return None
-    _check_columns(found, table)
-    return found
+    return found if found.columns else None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _check_columns(file: _File, table: Table) -> None:

@@ -27,7 +27,7 @@ WITH described AS (
     LEFT JOIN postcode ON postcode.Postcode = patient.Postcode
 )
 SELECT
-    described.*,
+    described.* EXCLUDE (ReportingPeriodEndDate, LADistrictAuth),
     -- Completed years on the last day of the month; a person born on 29 February turns a year on 1 March in other years.
     year(ReportingPeriodEndDate) - year(PersonBirthDate)
     - CASE

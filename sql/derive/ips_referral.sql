@@ -2,20 +2,22 @@
 --   by_team               an IPS team holds the referral
 --   by_direct_procedure   an IPS code was recorded at one of its direct contacts of the month, as the dashboard reads both
 -- Grain: one row per row of MHS101 that qualifies. Keys: submission, row.
-WITH candidate AS (
-    SELECT submission, ServiceRequestID, true AS by_team, false AS by_direct_procedure
-    FROM ips_team_referral
-
-    UNION ALL
-
-    SELECT submission, ServiceRequestID, by_team, by_any_procedure AND dashboard_direct AS by_direct_procedure
+WITH by_contact AS (
+    SELECT submission, ServiceRequestID, bool_or(by_any_procedure AND dashboard_direct) AS by_direct_procedure
     FROM ips_contact
     WHERE by_any_procedure OR NOT by_team
+    GROUP BY submission, ServiceRequestID
 ),
 referral AS (
-    SELECT submission, ServiceRequestID, bool_or(by_team) AS by_team, bool_or(by_direct_procedure) AS by_direct_procedure
-    FROM candidate
-    GROUP BY submission, ServiceRequestID
+    SELECT
+        coalesce(team.submission, by_contact.submission) AS submission,
+        coalesce(team.ServiceRequestID, by_contact.ServiceRequestID) AS ServiceRequestID,
+        team.submission IS NOT NULL AS by_team,
+        coalesce(by_contact.by_direct_procedure, false) AS by_direct_procedure
+    FROM ips_team_referral AS team
+    FULL JOIN by_contact
+        ON by_contact.submission = team.submission
+        AND by_contact.ServiceRequestID = team.ServiceRequestID
 )
 SELECT
     source.submission,

@@ -3,17 +3,13 @@
 -- A contact of a person in two sub-ICBs counts twice.
 -- Grain: one row per monthly referral record with a direct contact. Keys: submission, patient_row, ServiceRequestID.
 WITH record AS (
-    SELECT submission, patient_row, ServiceRequestID, Person_ID, UniqServReqID, UniqMonthID, FinancialYear, count(*) AS sub_icbs
+    SELECT held.*, submission.UniqMonthID, submission.FinancialYear
     FROM (
-        SELECT DISTINCT submission, patient_row, ServiceRequestID, Person_ID, UniqServReqID, UniqMonthID, FinancialYear, sub_icb
+        SELECT submission, patient_row, ServiceRequestID, Person_ID, UniqServReqID, count(DISTINCT sub_icb) AS sub_icbs
         FROM dashboard_referral
-    )
-    GROUP BY submission, patient_row, ServiceRequestID, Person_ID, UniqServReqID, UniqMonthID, FinancialYear
-),
-contact AS (
-    SELECT DISTINCT submission, ServiceRequestID, CareContactID, CareContDate, ConsMechanismMH
-    FROM ips_contact
-    WHERE dashboard_direct AND (by_team OR by_any_procedure)
+        GROUP BY submission, patient_row, ServiceRequestID, Person_ID, UniqServReqID
+    ) AS held
+    INNER JOIN submission ON submission.submission = held.submission
 ),
 activity AS (
     SELECT
@@ -23,29 +19,7 @@ activity AS (
         counted.face_to_face * record.sub_icbs AS face_to_face,
         counted.telephone * record.sub_icbs AS telephone,
         counted.video * record.sub_icbs AS video
-    FROM (
-        SELECT
-            contact.submission,
-            contact.ServiceRequestID,
-            min(contact.CareContDate) AS AccessDate,
-            count(*) AS contacts,
-            count(face_to_face.code) AS face_to_face,
-            count(telephone.code) AS telephone,
-            count(video.code) AS video
-        FROM contact
-        INNER JOIN submission ON submission.submission = contact.submission
-        LEFT JOIN code_group AS face_to_face
-            ON face_to_face.group_name = 'dashboard face to face'
-            AND face_to_face.code = contact.ConsMechanismMH
-        LEFT JOIN code_group AS telephone
-            ON telephone.group_name = 'dashboard telephone'
-            AND telephone.code = contact.ConsMechanismMH
-        LEFT JOIN code_group AS video
-            ON video.group_name = 'dashboard video'
-            AND video.code = contact.ConsMechanismMH
-            AND submission.UniqMonthID BETWEEN video.from_month AND video.to_month
-        GROUP BY contact.submission, contact.ServiceRequestID
-    ) AS counted
+    FROM dashboard_contact_count AS counted
     INNER JOIN record
         ON record.submission = counted.submission
         AND record.ServiceRequestID = counted.ServiceRequestID

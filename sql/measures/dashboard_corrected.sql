@@ -9,18 +9,27 @@
 WITH referral AS (
     -- Two sub-ICBs, or two names of one provider, give a referral several rows; they differ in nothing that is read here.
     SELECT
-        UniqServReqID,
-        UniqMonthID,
-        min(ReportingPeriodStartDate) AS first_day,
-        min(ReportingPeriodEndDate) AS last_day,
-        min(FinancialYear) AS FinancialYear,
+        referral.UniqServReqID,
+        submission.UniqMonthID,
+        min(submission.ReportingPeriodStartDate) AS first_day,
+        min(submission.ReportingPeriodEndDate) AS last_day,
+        min(submission.FinancialYear) AS FinancialYear,
         min_by({
-            'submission': submission, 'patient_row': patient_row, 'ServiceRequestID': ServiceRequestID, 'OrgIDProv': OrgIDProv,
-            'received': ReferralRequestReceivedDate, 'discharged': ServDischDate,
-            'source': source, 'age': age, 'ethnicity': ethnicity, 'gender': gender, 'deprivation': deprivation
-        }, (submission, patient_row, referral_row)) AS described
-    FROM dashboard_referral
-    GROUP BY UniqServReqID, UniqMonthID
+            'submission': referral.submission,
+            'patient_row': referral.patient_row,
+            'ServiceRequestID': referral.ServiceRequestID,
+            'OrgIDProv': submission.OrgIDProv,
+            'received': referral.ReferralRequestReceivedDate,
+            'discharged': referral.ServDischDate,
+            'source': referral.source,
+            'age': referral.age,
+            'ethnicity': referral.ethnicity,
+            'gender': referral.gender,
+            'deprivation': referral.deprivation
+        }, (referral.submission, referral.patient_row, referral.referral_row)) AS described
+    FROM dashboard_referral AS referral
+    INNER JOIN submission ON submission.submission = referral.submission
+    GROUP BY referral.UniqServReqID, submission.UniqMonthID
 ),
 told AS (
     SELECT

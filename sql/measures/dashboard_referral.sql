@@ -34,6 +34,12 @@ place AS (
     FROM patient_sub_icb
     LEFT JOIN commissioner_code_change AS changed ON changed.OldSubICB = patient_sub_icb.IC_Rec_CCG
 ),
+aged AS (
+    -- A band as its years, which are found faster than its bounds.
+    SELECT years, min(level) AS level
+    FROM (SELECT unnest(range(lowest, highest + 1)) AS years, level FROM band WHERE class = 'dashboard age') AS band_year
+    GROUP BY years
+),
 referral AS (
     SELECT
         ips_referral.*,
@@ -62,13 +68,8 @@ referral AS (
         AND patient.counts_as_england
 )
 SELECT
-    submission.UniqMonthID,
-    submission.ReportingPeriodStartDate,
-    submission.ReportingPeriodEndDate,
-    submission.FinancialYear,
-    submission.OrgIDProv,
-    route.provider_name,
     referral.submission,
+    route.provider_name,
     referral.patient_row,
     referral.row AS referral_row,
     referral.ServiceRequestID,
@@ -78,11 +79,6 @@ SELECT
     referral.ReferralRequestReceivedDate,
     referral.ServDischDate,
     place.sub_icb,
-    coalesce(geography.SubICBName, 'Missing / Invalid') AS sub_icb_name,
-    coalesce(geography.ICB, 'Missing / Invalid') AS icb,
-    coalesce(geography.ICBName, 'Missing / Invalid') AS icb_name,
-    coalesce(geography.Region, 'Missing / Invalid') AS region,
-    coalesce(geography.RegionName, 'Missing / Invalid') AS region_name,
     coalesce(source.level, 'Missing/Invalid') AS source,
     coalesce(age.level, 'Missing/Invalid') AS age,
     coalesce(ethnicity.level, 'Missing/Invalid') AS ethnicity,
@@ -96,13 +92,10 @@ INNER JOIN route
 INNER JOIN place
     ON place.submission = referral.submission
     AND place.patient_row = referral.patient_row
-LEFT JOIN geography ON geography.SubICB = place.sub_icb
 LEFT JOIN code_level AS source
     ON source.class = 'dashboard source'
     AND source.code = referral.SourceOfReferralMH
-LEFT JOIN band AS age
-    ON age.class = 'dashboard age'
-    AND referral.AgeServReferRecDate BETWEEN age.lowest AND age.highest
+LEFT JOIN aged AS age ON age.years = referral.AgeServReferRecDate
 LEFT JOIN code_level AS ethnicity
     ON ethnicity.class = 'dashboard ethnicity'
     AND ethnicity.code = referral.EthnicCategory

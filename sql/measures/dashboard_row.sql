@@ -17,7 +17,22 @@ WITH held AS (
 joined AS (
     SELECT
         referral.*,
-        referral.ReferralRequestReceivedDate BETWEEN referral.ReportingPeriodStartDate AND referral.ReportingPeriodEndDate AS is_new,
+        submission.UniqMonthID,
+        submission.ReportingPeriodStartDate,
+        submission.ReportingPeriodEndDate,
+        submission.FinancialYear,
+        submission.OrgIDProv,
+        coalesce(area.sub_icb_name, 'Missing / Invalid') AS sub_icb_name,
+        coalesce(area.icb, 'Missing / Invalid') AS icb,
+        coalesce(area.icb_name, 'Missing / Invalid') AS icb_name,
+        coalesce(area.region, 'Missing / Invalid') AS region,
+        coalesce(area.region_name, 'Missing / Invalid') AS region_name,
+        referral.source = 'Missing/Invalid' AS no_source,
+        referral.age = 'Missing/Invalid' AS no_age,
+        referral.ethnicity = 'Missing/Invalid' AS no_ethnicity,
+        referral.gender = 'Missing/Invalid' AS no_gender,
+        referral.deprivation = 'Missing/Invalid' AS no_deprivation,
+        referral.ReferralRequestReceivedDate BETWEEN submission.ReportingPeriodStartDate AND submission.ReportingPeriodEndDate AS is_new,
         referral.ServDischDate IS NOT NULL AS discharged,
         date_diff('day', referral.ReferralRequestReceivedDate, referral.ServDischDate) AS days_open,
         access.AccessDate AS access_date,
@@ -43,6 +58,8 @@ joined AS (
         coalesce(employment.hours_unknown, true) AS hours_unknown,
         coalesce(employment.start_known, false) AS start_known
     FROM held AS referral
+    INNER JOIN submission ON submission.submission = referral.submission
+    LEFT JOIN dashboard_area AS area ON area.SubICB = referral.sub_icb
     INNER JOIN patient_sub_icb
         ON patient_sub_icb.submission = referral.submission
         AND patient_sub_icb.patient_row = referral.patient_row
@@ -118,16 +135,16 @@ SELECT
     (is_new AND employed_first)::INTEGER AS EmployedAtReferral,
     (is_new AND not_employed_first)::INTEGER AS NotEmployedAtReferral,
     (is_new AND unknown_first)::INTEGER AS UnknownEmployedAtReferral,
-    (source = 'Missing/Invalid')::INTEGER AS SourceCatMissing,
-    (source <> 'Missing/Invalid')::INTEGER AS SourceCatNotMissing,
-    (age = 'Missing/Invalid')::INTEGER AS AgeCatMissing,
-    (age <> 'Missing/Invalid')::INTEGER AS AgeCatNotMissing,
-    (ethnicity = 'Missing/Invalid')::INTEGER AS EthnicityCatMissing,
-    (ethnicity <> 'Missing/Invalid')::INTEGER AS EthnicityCatNotMissing,
-    (gender = 'Missing/Invalid')::INTEGER AS GenderCatMissing,
-    (gender <> 'Missing/Invalid')::INTEGER AS GenderCatNotMissing,
-    (deprivation = 'Missing/Invalid')::INTEGER AS DeprivationQuintileMissing,
-    (deprivation <> 'Missing/Invalid')::INTEGER AS DeprivationQuintileNotMissing,
+    no_source::INTEGER AS SourceCatMissing,
+    (NOT no_source)::INTEGER AS SourceCatNotMissing,
+    no_age::INTEGER AS AgeCatMissing,
+    (NOT no_age)::INTEGER AS AgeCatNotMissing,
+    no_ethnicity::INTEGER AS EthnicityCatMissing,
+    (NOT no_ethnicity)::INTEGER AS EthnicityCatNotMissing,
+    no_gender::INTEGER AS GenderCatMissing,
+    (NOT no_gender)::INTEGER AS GenderCatNotMissing,
+    no_deprivation::INTEGER AS DeprivationQuintileMissing,
+    (NOT no_deprivation)::INTEGER AS DeprivationQuintileNotMissing,
     unknown_last::INTEGER AS EmployStatusMissing,
     (NOT unknown_last)::INTEGER AS EmployStatusNotMissing,
     (employed_last AND hours_unknown)::INTEGER AS WeekHoursWorkedMissing,
