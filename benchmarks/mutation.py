@@ -19,6 +19,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -38,7 +39,7 @@ GOLDEN = HOME / "tests" / "golden"
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.yaml")
 PERIOD = "2026-08"
 
-#: Seconds after which a mutant counts as noticed: a lost join condition can make a run a thousand times as long.
+#: Seconds of work after which a mutant counts as noticed: a lost join condition can make a run a thousand times as long.
 PATIENCE = 30.0
 
 _COMPARISONS = {
@@ -249,18 +250,36 @@ def _prepared(root: Path) -> Iterator[duck.Connection]:
 def _run(connection: duck.Connection, family: Family, file: str, sql: str) -> str | None:
     """Make a step with a fault, and those that read of it, again; names what failed, or None."""
     connection.execute("BEGIN")
-    too_long = threading.Timer(PATIENCE, connection.interrupt)
-    too_long.start()
     try:
-        again = _downstream(family.steps, file)
-        for step in again:
-            connection.execute(f"CREATE OR REPLACE TABLE {_table(step)} AS\n{sql if step == file else steps.text(step)}")
-        return _failing(connection, family, again)
+        with patience(connection.interrupt):
+            again = _downstream(family.steps, file)
+            for step in again:
+                connection.execute(f"CREATE OR REPLACE TABLE {_table(step)} AS\n{sql if step == file else steps.text(step)}")
+            return _failing(connection, family, again)
     except duck.DuckError:
         return "the statement is refused, or takes too long"
     finally:
-        too_long.cancel()
         connection.execute("ROLLBACK")
+
+
+@contextmanager
+def patience(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Interrupt what has worked for PATIENCE seconds; time in which others had the machine does not count, so a busy one kills no mutant."""
+    done, until = threading.Event(), time.process_time() + PATIENCE
+
+    def watch() -> None:
+        while not done.wait(0.1):
+            if time.process_time() > until:
+                interrupt()
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 def _downstream(ordered: Sequence[str], file: str) -> list[str]:
@@ -480,12 +499,10 @@ class _Worlds:
     def run(self, tests: Callable[[], str | None]) -> str | None:
         """Run tests over what is kept; a statement that takes too long is interrupted, which fails the test. Leaves no files behind."""
         before = set(self._root.iterdir())
-        too_long = threading.Timer(PATIENCE, self._interrupt)
-        too_long.start()
         try:
-            return tests()
+            with patience(self._interrupt):
+                return tests()
         finally:
-            too_long.cancel()
             for folder in set(self._root.iterdir()) - before if not self.learning else ():
                 shutil.rmtree(folder)
 

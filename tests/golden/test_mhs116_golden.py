@@ -37,6 +37,9 @@ def add_row(world: Any, case: str, row: dict[str, Any]) -> None:
     patient, referral = row.get("patient", f"P{case}"), row.get("referral", f"R{case}")
     # Files of RBB are made later than those of the others, so its records have the higher numbers.
     world.submission(provider, month, "12:00:00" if provider == "RBB" else "10:00:00")
+    if "header" in row:
+        header = world.rows[provider, month]["MHS000Header"]
+        header[0] = {**header[0], "OrgIDProvider": row["header"]}
     if "headerless" in row:
         world.headerless.add((provider, month))
     if "second_header" in row:

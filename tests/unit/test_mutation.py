@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -60,6 +62,19 @@ def test_a_mutant_runs_with_its_fault(connection: duck.Connection) -> None:
         "3 becomes 4": 3,
         "3 becomes 2": 1,
     }
+
+
+def test_work_wears_patience_out_and_waiting_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutation, "PATIENCE", 0.2)
+    interrupted = threading.Event()
+    with mutation.patience(interrupted.set):
+        time.sleep(0.5)
+    assert not interrupted.is_set()
+    with mutation.patience(interrupted.set):
+        until = time.monotonic() + 60
+        while not interrupted.is_set() and time.monotonic() < until:
+            sum(range(1000))
+    assert interrupted.is_set()
 
 
 def test_the_golden_cases_notice_a_fault_and_pass_without_one() -> None:
