@@ -536,7 +536,8 @@ class _Worlds:
 class Memory:
     """A connection that remembers what was made on it, and makes again only what is now made otherwise or reads something that came out otherwise.
 
-    It goes by the statements CREATE TABLE, VIEW and MACRO, whoever runs them.
+    It goes by the statements CREATE TABLE, VIEW and MACRO, whoever runs them. What is made again is undone together, so it has no cursors of its
+    own: who asks for one is given the same connection, one statement at a time.
     """
 
     _CREATE = re.compile(r'\s*CREATE (TABLE|VIEW|MACRO) ("[^"]+"|\w+)')
@@ -547,9 +548,19 @@ class Memory:
         self._learning = True
         self.changed: set[str] = set()
         self._rows: dict[str, Any] = {}
+        self._one_at_a_time = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.connection, name)
+
+    def cursor(self) -> Memory:
+        return self
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """A cursor is closed; the connection goes on."""
 
     @contextmanager
     def again(self) -> Iterator[None]:
@@ -566,6 +577,10 @@ class Memory:
         self.connection.register(name, rows)
 
     def execute(self, statement: str, parameters: object = None) -> duck.Connection:
+        with self._one_at_a_time:
+            return self._execute(statement, parameters)
+
+    def _execute(self, statement: str, parameters: object) -> duck.Connection:
         create = self._CREATE.match(statement)
         if not create:
             return self.connection.execute(statement, parameters)

@@ -279,6 +279,8 @@ def test_the_last_of_a_million_records_is_found_by_its_number(new_world: Callabl
     world.write(tmp_path)
     declared = computation.variables(PERIOD, "Performance")
     with computation.opened(folders.discover(tmp_path / "submissions"), tmp_path / "reference", declared) as inputs:
-        inputs.connection.execute("CREATE OR REPLACE TEMP TABLE MHS001MPI AS SELECT * REPLACE (999999 AS row) FROM memory.main.MHS001MPI")
+        inputs.connection.execute("CREATE SCHEMA IF NOT EXISTS apart")
+        inputs.connection.execute("CREATE OR REPLACE TABLE apart.MHS001MPI AS SELECT * REPLACE (999999 AS row) FROM main.MHS001MPI")
+        inputs.connection.execute("SET search_path = 'apart,main'")
         inputs.make(*computation.DERIVE, "measures/pool", "measures/caseload_provider", "measures/caseload_person")
         assert inputs.connection.execute("SELECT Person_ID, by_gender FROM caseload_person").fetchall() == [("RAAP01", "Male")]
