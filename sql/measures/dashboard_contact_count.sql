@@ -5,29 +5,18 @@ WITH contact AS (
     SELECT DISTINCT submission, ServiceRequestID, CareContactID, CareContDate, ConsMechanismMH
     FROM ips_contact
     WHERE dashboard_direct AND (by_team OR by_any_procedure)
-),
-mechanism AS (
-    -- Which code means a video call depends on the month.
-    SELECT
-        submission.submission,
-        code_group.code,
-        bool_or(code_group.group_name = 'dashboard face to face') AS face_to_face,
-        bool_or(code_group.group_name = 'dashboard telephone') AS telephone,
-        bool_or(code_group.group_name = 'dashboard video' AND submission.UniqMonthID BETWEEN code_group.from_month AND code_group.to_month) AS video
-    FROM submission
-    INNER JOIN code_group ON code_group.group_name IN ('dashboard face to face', 'dashboard telephone', 'dashboard video')
-    GROUP BY submission.submission, code_group.code
 )
 SELECT
     contact.submission,
     contact.ServiceRequestID,
     min(contact.CareContDate) AS AccessDate,
     count(*) AS contacts,
-    CAST(count_if(mechanism.face_to_face) AS BIGINT) AS face_to_face,
-    CAST(count_if(mechanism.telephone) AS BIGINT) AS telephone,
-    CAST(count_if(mechanism.video) AS BIGINT) AS video
+    CAST(count_if(mechanism.group_name = 'dashboard face to face') AS BIGINT) AS face_to_face,
+    CAST(count_if(mechanism.group_name = 'dashboard telephone') AS BIGINT) AS telephone,
+    CAST(count_if(mechanism.group_name = 'dashboard video') AS BIGINT) AS video
 FROM contact
-LEFT JOIN mechanism
-    ON mechanism.submission = contact.submission
+LEFT JOIN code_group AS mechanism
+    -- Which codes are direct in a month is decided in ips_contact, so the months of these lists need no second look.
+    ON mechanism.group_name IN ('dashboard face to face', 'dashboard telephone', 'dashboard video')
     AND mechanism.code = contact.ConsMechanismMH
 GROUP BY contact.submission, contact.ServiceRequestID
