@@ -130,14 +130,14 @@ def _insert(connection: Connection, path: Path, file: _File, columns: tuple[str,
         raise InputError(f"{path} has no column {missing[0]}; {why}")
     schema = "{" + ", ".join(f"{text_literal(column)}: 'VARCHAR'" for column in columns) + "}"
     held = [
-        f"CAST(nullif({identifier(given)}, '') AS {'BIGINT' if column in file.whole_numbers else 'VARCHAR'})"
+        f"CAST({identifier(given)} AS BIGINT)" if column in file.whole_numbers else identifier(given)
         for column, given in zip(file.columns, wanted, strict=True)
     ]
     values = ", ".join(f"sum({value})" if column == file.total else value for column, value in zip(file.columns, held, strict=True))
     try:
         connection.execute(
             f"INSERT INTO {identifier(file.table)} SELECT {values} FROM read_csv({text_literal(str(path.resolve()))}, columns = {schema},"
-            f" header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"'){' GROUP BY ALL' if file.total else ''}"
+            f" header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', nullstr = ''){' GROUP BY ALL' if file.total else ''}"
         )
     except DuckError:
         raise InputError(f"{path} cannot be read as CSV, or holds text where a whole number belongs; export it again") from None
