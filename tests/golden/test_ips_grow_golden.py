@@ -340,6 +340,25 @@ def test_support_after_the_start_of_the_job(tmp_path: Path) -> None:
     assert pick(found, "first_starts", "supported_after_start") == (3, 1)
 
 
+def test_a_benchmark_counts_from_its_first_day_and_for_what_it_is_of(tmp_path: Path) -> None:
+    """One post of 31 days in the first year of it: 31 / 365 of the accesses of a year, in hundredths."""
+    tables = {"ips_episode": [client("1", referral_date="2026-01-06")], "ips_staff": [{**POST, "from_date": "2026-08-01"}]}
+    later = [
+        ("access_first_year", "2026-08-31", "36.5"),
+        ("access_first_year", "2026-09-01", "73"),
+        ("employment_rate", "2026-08-31", "0.35"),
+        ("employment_rate", "2026-09-01", "0.50"),
+        ("access_later_years", "2026-08-31", "80"),
+    ]
+    records = write(tmp_path / "records", tables)
+    (tmp_path / "reference").mkdir()
+    with computation.opened([], tmp_path / "reference", computation.variables(PERIOD, "Performance"), records=[records]) as inputs:
+        inputs.connection.executemany("INSERT INTO ips_benchmark VALUES (?, CAST(? AS DATE), ?)", later)
+        inputs.make(*computation.DERIVE, *computation.RECORDS, *computation.PLACEMENTS, "measures/ips_grow")
+        query = "SELECT sum(n_ips_benchmark_hundredths), sum(n_ips_expected_hundredths) FROM ips_grow"
+        assert inputs.connection.execute(query).fetchall() == [(35, 310)]
+
+
 def trial(episode: str, arm: str, **changed: str | None) -> dict[str, str | None]:
     base = {"OrgIDProvider": "RAA", "status_at_start": "out_of_work", "arm": arm, "randomised_date": "2025-03-03"}
     return {"episode_id": episode, **base, **changed}
