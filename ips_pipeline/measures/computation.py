@@ -196,7 +196,7 @@ DISCLOSE = (
     "publish/released",
 )
 
-#: Read once and wide, so it is not worth keeping: the counting reads it as a view.
+#: Read once and wide, or small: not worth keeping, so what reads them reads a view.
 VIEWS = frozenset({"measures/dashboard_area", "measures/dashboard_row", "measures/dashboard_evidence", "publish/evidence", "publish/dashboard"})
 #: Read for one family after the other, so that none carries the quantities of all: step -> its parameter.
 MACROS = {"publish/evidence_total": "evidence_table"}
@@ -308,14 +308,12 @@ def opened(
     with duck.session(
         read=[*roots, *records, reference, reference_data.STANDARD], write=write, temporary=temporary, memory_limit=memory_limit
     ) as connection:
-        # Reference data are few large files, and submissions many small ones that keep one thread busy: together they take the time of one.
+        # Reference data are few large files, which DuckDB reads while one thread of Python opens the many small ones of the submissions.
         with ThreadPoolExecutor(1) as beside:
             reference_files = beside.submit(reference_data.load, connection.cursor(), reference, left_out=left_out)
-            try:
-                _load_submissions(connection, submissions)
-                known = registry.load()
-            finally:
-                held = reference_files.result()
+            _load_submissions(connection, submissions)
+            known = registry.load()
+        held = reference_files.result()
         held |= _load_records(connection, records) | _earlier_month(submissions, declared["period_start"]) | _hospital_stays(submissions)
         held |= targets.load(connection, reference, {item.id: item.basis for item in known.measures if item.basis})
         reference_data.load_groups(connection)

@@ -115,6 +115,10 @@ def _side_by_side(connection: Connection, statements: Mapping[str, str], needs: 
                         at_once = 1
                         waiting.insert(0, step)
         except BaseException:
-            for _, cursor in running.values():
-                cursor.interrupt()
+            # An interrupt that comes before its statement has begun is lost, so it is said again until all have ended.
+            left = set(running)
+            while left:
+                for other in left:
+                    running[other][1].interrupt()
+                left = wait(left, timeout=0.1).not_done
             raise

@@ -19,6 +19,10 @@ CHAIN = {
     "made/all_of_it": "SELECT one.n AS one, two.n AS two, beside.n AS beside, seen.n AS seen, zone FROM one, two, beside, seen",
 }
 
+#: Half a minute of work, unless it is interrupted.
+LONG = "SELECT count(*) AS n FROM range(20000000000) AS a(i) WHERE hash(i) = 0"
+TABLES = "SELECT table_name FROM information_schema.tables"
+
 
 def _with(texts: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "text", texts.__getitem__)
@@ -39,7 +43,7 @@ def test_a_step_comes_after_those_it_names(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_step_that_fails_ends_the_run_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {
-        "made/long": "SELECT count(*) AS n FROM range(1000000000000) AS a(i) WHERE hash(i) = 0",
+        "made/long": LONG,
         "made/wrong": "SELECT error('no such thing') AS n",
         "made/after": "SELECT n FROM wrong",
     }
@@ -48,7 +52,47 @@ def test_a_step_that_fails_ends_the_run_with_its_error(monkeypatch: pytest.Monke
     with pytest.raises(duckdb.Error, match="no such thing"):
         steps.run(connection, list(texts), {})
     # The long one was interrupted, and what reads of the wrong one was never begun.
-    assert connection.execute("SELECT table_name FROM information_schema.tables").fetchall() == []
+    assert connection.execute(TABLES).fetchall() == []
+
+
+class _Late:
+    """A database whose long statement begins after everybody else's has failed."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, failed: threading.Event) -> None:
+        self.connection, self.failed = connection, failed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.connection, name)
+
+    def cursor(self) -> _Late:
+        return _Late(self.connection.cursor(), self.failed)
+
+    def __enter__(self) -> _Late:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.connection.close()
+
+    def interrupt(self) -> None:
+        self.connection.interrupt()
+        self.failed.set()
+
+    def execute(self, statement: str, *parameters: Any) -> Any:
+        if "range(" in statement:
+            assert self.failed.wait(timeout=20)
+        return self.connection.execute(statement, *parameters)
+
+
+def test_a_statement_that_has_yet_to_begin_is_interrupted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {
+        "made/long": LONG,
+        "made/wrong": "SELECT error('no such thing') AS n",
+    }
+    _with(texts, monkeypatch)
+    late = _Late(duckdb.connect(), threading.Event())
+    with pytest.raises(duckdb.Error, match="no such thing"):
+        steps.run(late, list(texts), {})  # type: ignore[arg-type]
+    assert late.execute(TABLES).fetchall() == []
 
 
 class _Narrow:
