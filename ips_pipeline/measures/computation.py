@@ -96,9 +96,10 @@ MHS116 = (
     "measures/population",
 )
 DASHBOARD = (
-    "measures/dashboard_referral",
     "measures/dashboard_contact_count",
+    "measures/dashboard_referral",
     "measures/dashboard_activity",
+    "measures/dashboard_place",
     "measures/dashboard_access",
     "measures/dashboard_contact",
     "measures/dashboard_employment",

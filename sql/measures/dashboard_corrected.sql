@@ -7,13 +7,13 @@
 --   the first contact is sought per referral, whoever the person is said to be; contacts are those up to the end of the month
 -- Grain: one row per referral and month of the twelve, sub-ICB and IPS team. Keys: unit, period_start, by_sub_icb, by_team.
 WITH referral AS (
-    -- Two sub-ICBs, or two names of one provider, give a referral several rows; they differ in nothing that is read here.
     SELECT
         referral.UniqServReqID,
         submission.UniqMonthID,
         min(submission.ReportingPeriodStartDate) AS first_day,
         min(submission.ReportingPeriodEndDate) AS last_day,
         min(submission.FinancialYear) AS FinancialYear,
+        -- Two names of one provider give a referral two rows; they differ in nothing that is read here.
         min_by({
             'submission': referral.submission,
             'patient_row': referral.patient_row,

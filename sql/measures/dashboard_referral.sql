@@ -1,6 +1,6 @@
 -- IPS referrals of the dashboard, as they stood in each month: found by team, or by an IPS procedure at a direct contact of the month.
--- Two sub-ICBs of one person give two rows, as do two names of one provider; the published table counts both, and so does this.
--- Grain: one row per monthly referral record, sub-ICB and provider name. Keys: submission, patient_row, referral_row, sub_icb, provider_name.
+-- Two names of one provider give two rows; the published table counts both, and so does this.
+-- Grain: one row per monthly referral record, record of its person and provider name. Keys: submission, patient_row, referral_row, provider_name.
 WITH named AS (
     -- What the published table calls a provider, by procedure and by team.
     SELECT
@@ -21,18 +21,6 @@ route AS (
     SELECT submission, provider_name, bool_or(name = 'by_team') AS by_team, bool_or(name = 'by_direct_procedure') AS by_direct_procedure
     FROM named UNPIVOT INCLUDE NULLS (provider_name FOR name IN (by_team, by_direct_procedure))
     GROUP BY submission, provider_name
-),
-place AS (
-    -- Codes that say nowhere have no successor and no name, so a code and its successor decide everything else.
-    SELECT DISTINCT
-        patient_sub_icb.submission,
-        patient_sub_icb.patient_row,
-        CASE
-            WHEN patient_sub_icb.IC_Rec_CCG IN (SELECT code FROM code_group WHERE group_name = 'no sub-ICB') THEN 'Missing / Invalid'
-            ELSE coalesce(changed.NewSubICB, patient_sub_icb.IC_Rec_CCG, 'Missing / Invalid')
-        END AS sub_icb
-    FROM patient_sub_icb
-    LEFT JOIN commissioner_code_change AS changed ON changed.OldSubICB = patient_sub_icb.IC_Rec_CCG
 ),
 aged AS (
     -- A band as its years, which are found faster than its bounds.
@@ -78,7 +66,6 @@ SELECT
     referral.Person_ID,
     referral.ReferralRequestReceivedDate,
     referral.ServDischDate,
-    place.sub_icb,
     coalesce(source.level, 'Missing/Invalid') AS source,
     coalesce(age.level, 'Missing/Invalid') AS age,
     coalesce(ethnicity.level, 'Missing/Invalid') AS ethnicity,
@@ -89,9 +76,6 @@ INNER JOIN submission ON submission.submission = referral.submission
 INNER JOIN route
     ON route.submission = referral.submission
     AND ((route.by_team AND referral.by_team) OR (route.by_direct_procedure AND referral.by_direct_procedure))
-INNER JOIN place
-    ON place.submission = referral.submission
-    AND place.patient_row = referral.patient_row
 LEFT JOIN code_level AS source
     ON source.class = 'dashboard source'
     AND source.code = referral.SourceOfReferralMH

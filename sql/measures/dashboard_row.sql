@@ -1,7 +1,8 @@
 -- The rows that NHS England's dashboard adds up, with their measures as true or false (contacts: a number).
 -- A referral counts once per team it is with and once per open GP registration of the person, because the published code joins it to both
 -- when it fetches the team; a referral with two teams is therefore two rows, one of them under a team that may not be an IPS team.
--- Grain: one row per row of dashboard_referral, team of the referral and open GP registration. Keys: none, rows may repeat.
+-- Two sub-ICBs of one person give two rows, and each of them counts each contact twice.
+-- Grain: one row per row of dashboard_referral, team of the referral, sub-ICB and open GP registration. Keys: none, rows may repeat.
 WITH held AS (
     SELECT referral.*, referral.CareProfTeamLocalID AS team
     FROM dashboard_referral AS referral
@@ -22,6 +23,7 @@ joined AS (
         submission.ReportingPeriodEndDate,
         submission.FinancialYear,
         submission.OrgIDProv,
+        place.sub_icb,
         coalesce(area.sub_icb_name, 'Missing / Invalid') AS sub_icb_name,
         coalesce(area.icb, 'Missing / Invalid') AS icb,
         coalesce(area.icb_name, 'Missing / Invalid') AS icb_name,
@@ -42,10 +44,10 @@ joined AS (
         coalesce(activity.first_ever, false) AS first_ever,
         coalesce(activity.first_in_year, false) AS first_in_year,
         date_diff('day', referral.ReferralRequestReceivedDate, activity.AccessDate) AS days_to_contact,
-        coalesce(activity.contacts, 0) AS contacts,
-        coalesce(activity.face_to_face, 0) AS face_to_face,
-        coalesce(activity.telephone, 0) AS telephone,
-        coalesce(activity.video, 0) AS video,
+        coalesce(activity.contacts * place.sub_icbs, 0) AS contacts,
+        coalesce(activity.face_to_face * place.sub_icbs, 0) AS face_to_face,
+        coalesce(activity.telephone * place.sub_icbs, 0) AS telephone,
+        coalesce(activity.video * place.sub_icbs, 0) AS video,
         coalesce(employment.employed_first, false) AS employed_first,
         coalesce(employment.not_employed_first, false) AS not_employed_first,
         coalesce(employment.unknown_first, true) AS unknown_first,
@@ -59,10 +61,10 @@ joined AS (
         coalesce(employment.start_known, false) AS start_known
     FROM held AS referral
     INNER JOIN submission ON submission.submission = referral.submission
-    LEFT JOIN dashboard_area AS area ON area.SubICB = referral.sub_icb
-    INNER JOIN patient_sub_icb
-        ON patient_sub_icb.submission = referral.submission
-        AND patient_sub_icb.patient_row = referral.patient_row
+    INNER JOIN dashboard_place AS place
+        ON place.submission = referral.submission
+        AND place.patient_row = referral.patient_row
+    LEFT JOIN dashboard_area AS area ON area.SubICB = place.sub_icb
     LEFT JOIN dashboard_activity AS activity
         ON activity.submission = referral.submission
         AND activity.patient_row = referral.patient_row
