@@ -135,7 +135,7 @@ NOT_SEEN = """
     B0 B1 B2 B8 B9 C3 C6 C7 C8 D4 D5 D6 D7 E1 E3 E4 E5 E6 E9 F0 F6 F8 F9
 """
 #: How many referrals there are in the cases in which the published dashboard adds up a row per team, practice, name or person.
-REFERRALS = {"B0": 1, "B1": 1, "B2": 1, "C7": 1, "E2": 1, "E5": 2, "E6": 2, "E7": 1, "E8": 1}
+REFERRALS = {"B0": 1, "B1": 1, "B2": 1, "C7": 1, "E2": 1, "E5": 2, "E6": 2, "E7": 1, "E8": 1, "G6": 2, "G7": 2}
 #: What else the corrected dashboard makes otherwise of a case: nothing of a discharge outside the month, and the negative times apart.
 CORRECTED = {
     "09": {"LengthOfReferral0To90": 0, "UnknownEmployedAtDischarge": 0},
@@ -146,6 +146,8 @@ CORRECTED = {
     # Undated contacts are contacts, so the referral is on the caseload.
     "D9": {"Caseload": 1},
     "F7": {"TimeInCaseloadNegative": 1, "EmployedAtDischargeSeenForNegative": 1},
+    # Three contacts are three, wherever the person belongs.
+    **dict.fromkeys(("G6", "G7"), {"EmployedAtDischargeSeen6To10Times": 0}),
 }
 
 
