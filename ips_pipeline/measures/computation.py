@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ips_pipeline.errors import InputError, IpsError, UsageError
-from ips_pipeline.measures import disclosure, registry, targets
 from ips_pipeline.measures import reference as reference_data
+from ips_pipeline.measures import registry, targets
 from ips_pipeline.mhsds import standard
 from ips_pipeline.store import completeness, duck, folders, steps
 
@@ -63,6 +63,7 @@ ELEMENTS: Mapping[str, tuple[str, ...]] = {
 
 DERIVE = (
     "derive/submission",
+    "derive/home",
     "derive/ips_team",
     "derive/ips_team_referral",
     "derive/ips_written",
@@ -255,7 +256,7 @@ def compute(
         inputs.make(*DERIVE, *RECORDS, *MHS116, *DASHBOARD, *EPISODES)
         completeness.prepare(connection, standard.load(), only="data_quality_row")
         inputs.make(completeness.STEP, *FAMILIES, *PLACEMENTS, *OUTCOMES, *RESULTS, *PUBLICATIONS, *CELLS)
-        disclosure.apply(connection, disclosure.Rule(SMALLEST_SHOWN, ROUNDING_BASE))
+        _disclose(connection)
         inputs.make(*DISCLOSE)
         hold_invariants(connection)
         files = _write(connection, period, status, out, evidence)
@@ -273,6 +274,12 @@ def compute(
             "residence_tested": "postcodes" in inputs.held,
             "reference": reference_data.versions(reference),
         }
+
+
+def _disclose(connection: duck.Connection) -> None:
+    from ips_pipeline.measures import disclosure  # noqa: PLC0415 - it loads numpy and pyarrow, which nothing before it needs
+
+    disclosure.apply(connection, disclosure.Rule(SMALLEST_SHOWN, ROUNDING_BASE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,16 +316,16 @@ def opened(
     with duck.session(
         read=[*roots, *records, reference, reference_data.STANDARD], write=write, temporary=temporary, memory_limit=memory_limit
     ) as connection:
+        held = frozenset(reference_data.held(reference, left_out=left_out))
         # Reference data are few large files, which DuckDB reads while one thread of Python opens the many small ones of the submissions.
         with ThreadPoolExecutor(1) as beside:
             reference_files = beside.submit(reference_data.load, connection.cursor(), reference, left_out=left_out)
             _load_submissions(connection, submissions)
-            known = registry.load()
-        held = reference_files.result()
-        held |= _load_records(connection, records) | _earlier_month(submissions, declared["period_start"]) | _hospital_stays(submissions)
-        held |= targets.load(connection, reference, {item.id: item.basis for item in known.measures if item.basis})
-        reference_data.load_groups(connection)
-        registry.as_tables(connection, held)
+            held |= _load_records(connection, records) | _earlier_month(submissions, declared["period_start"]) | _hospital_stays(submissions)
+            held |= targets.load(connection, reference, {item.id: item.basis for item in registry.load().measures if item.basis})
+            reference_data.load_groups(connection)
+            registry.as_tables(connection, held)
+        reference_files.result()
         steps.declare(connection, declared)
         yield Inputs(connection, held, declared)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ips_pipeline.errors import InputError
-from ips_pipeline.store.duck import Connection, DuckError, identifier, text_literal
+from ips_pipeline.store.duck import Connection, DuckError, MemoryExceeded, identifier, text_literal
 from ips_pipeline.store.groups import STANDARD, load_groups
 
-__all__ = ["FILES", "STANDARD", "index_of_deprivation", "load", "load_groups", "versions"]
+__all__ = ["FILES", "STANDARD", "held", "index_of_deprivation", "load", "load_groups", "versions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,27 +75,34 @@ def versions(folder: Path) -> dict[str, Any]:
     return {"index_of_deprivation": index_of_deprivation(folder), "imported": imports}
 
 
-def load(connection: Connection, folder: Path, *, left_out: Collection[str] = ()) -> frozenset[str]:
-    """Create a table for every reference file; an absent file gives an empty table, as does one ``left_out``. Returns the names of the files held.
+def held(folder: Path, *, left_out: Collection[str] = ()) -> dict[str, Path]:
+    """The reference files of a folder by the names of FILES; those ``left_out`` count as absent.
 
     A postcodes.csv in the form of a code list (code, live_from, live_to) says nothing about places, so it counts as absent here. Where the
     folder holds lsoa_imd2025.csv it stands in for lsoa_imd2019.csv, with the small areas of 2021.
-    Raises InputError when the folder or a file cannot be read, or a column is missing.
+    Raises InputError when the folder or the first line of a file cannot be read.
     """
     if not folder.is_dir():
         raise InputError(f"The reference folder {folder} does not exist; give one, or build it with: ips reference import")
+    of_2025 = index_of_deprivation(folder) == "IoD2025"
+    paths = {name: folder / f"{_IMD_2025 if of_2025 and name == 'lsoa_imd2019' else name}.csv" for name in FILES if name not in left_out}
+    return {name: path for name, path in paths.items() if path.is_file() and _columns(path) != _CODE_LIST}
+
+
+def load(connection: Connection, folder: Path, *, left_out: Collection[str] = ()) -> None:
+    """Create a table for every reference file; one that is not ``held`` gives an empty table.
+
+    Raises InputError when the folder or a file cannot be read, or a column is missing.
+    """
+    paths = held(folder, left_out=left_out)
     instead = _INSTEAD if index_of_deprivation(folder) == "IoD2025" else {}
-    held = set()
     for name, file in FILES.items():
-        path = folder / f"{_IMD_2025 if instead and name == 'lsoa_imd2019' else name}.csv"
         fields = ", ".join(f"{identifier(column)} {'BIGINT' if column in file.whole_numbers else 'VARCHAR'}" for column in file.columns)
         connection.execute(f"CREATE TABLE {identifier(file.table)} ({fields})")
-        if name not in left_out and path.is_file() and (columns := _columns(path)) != _CODE_LIST:
-            _insert(connection, path, file, columns, instead.get(name, {}))
-            held.add(name)
-    if instead and "population_lsoa" in held:
+        if name in paths:
+            _insert(connection, paths[name], file, instead.get(name, {}))
+    if instead and "population_lsoa" in paths:
         _same_areas(connection, folder)
-    return frozenset(held)
 
 
 def _same_areas(connection: Connection, folder: Path) -> None:
@@ -121,7 +128,8 @@ def _columns(path: Path) -> tuple[str, ...]:
         raise InputError(f"{path} cannot be read; save it as CSV UTF-8") from None
 
 
-def _insert(connection: Connection, path: Path, file: _File, columns: tuple[str, ...], instead: Mapping[str, str]) -> None:
+def _insert(connection: Connection, path: Path, file: _File, instead: Mapping[str, str]) -> None:
+    columns = _columns(path)
     wanted = [instead.get(column, column) for column in file.columns]
     if missing := [column for column in wanted if column not in columns]:
         why = (
@@ -129,15 +137,17 @@ def _insert(connection: Connection, path: Path, file: _File, columns: tuple[str,
         )
         raise InputError(f"{path} has no column {missing[0]}; {why}")
     schema = "{" + ", ".join(f"{text_literal(column)}: 'VARCHAR'" for column in columns) + "}"
-    held = [
+    given_as = [
         f"CAST({identifier(given)} AS BIGINT)" if column in file.whole_numbers else identifier(given)
         for column, given in zip(file.columns, wanted, strict=True)
     ]
-    values = ", ".join(f"sum({value})" if column == file.total else value for column, value in zip(file.columns, held, strict=True))
+    values = ", ".join(f"sum({value})" if column == file.total else value for column, value in zip(file.columns, given_as, strict=True))
     try:
         connection.execute(
             f"INSERT INTO {identifier(file.table)} SELECT {values} FROM read_csv({text_literal(str(path.resolve()))}, columns = {schema},"
             f" header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', nullstr = ''){' GROUP BY ALL' if file.total else ''}"
         )
+    except MemoryExceeded:
+        raise
     except DuckError:
         raise InputError(f"{path} cannot be read as CSV, or holds text where a whole number belongs; export it again") from None

@@ -15,9 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from ips_pipeline.errors import InputError, RetryableError
 from ips_pipeline.mhsds.standard import Table
 from ips_pipeline.store.duck import Connection, DuckError, identifier, safe_error, text_literal
@@ -136,21 +133,24 @@ def load(
 
 def _relation(connection: Connection, places: Sequence[Path], table: Table, wanted: Sequence[str], name: str) -> str:
     """The SELECT of one table over all the folders; its CSV files are loaded."""
-    files = [found for number, folder in enumerate(places, 1) if (found := _open(number, folder, table))]
+    there = {number: path for number, folder in enumerate(places, 1) if (path := _find(folder, table))}
+    texts = [file for number, path in there.items() if path.suffix == ".csv" if (file := _csv_file(number, path))]
+    tables = _parquet_files(connection, {number: path for number, path in there.items() if path.suffix == ".parquet"})
+    files = sorted([*texts, *tables], key=lambda file: file.submission)
     # Most files have the same columns, so each different header is looked at once.
     for file in sorted({file.columns: file for file in reversed(files)}.values(), key=lambda file: file.submission):
         _check_columns(file, table)
     parts = [_parquet(group, wanted) for group in _groups(files, ".parquet")]
-    if texts := _groups(files, ".csv"):
-        parts.append(_csv(connection, texts, name, wanted))
+    if loaded := _groups(files, ".csv"):
+        parts.append(_csv(connection, loaded, name, wanted))
     if not parts:
         empty = "".join(f", CAST(NULL AS VARCHAR) AS {identifier(column)}" for column in wanted)
         parts = [f"SELECT CAST(NULL AS INTEGER) AS submission, CAST(NULL AS BIGINT) AS row{empty} WHERE false"]
     return "\nUNION ALL\n".join(parts)
 
 
-def _open(number: int, folder: Path, table: Table) -> _File | None:
-    """The table's file in the folder with its column names, or None when the folder has none."""
+def _find(folder: Path, table: Table) -> Path | None:
+    """The table's file in the folder, or None when the folder has none."""
     text, parquet = folder / f"{table.name}.csv", folder / f"{table.name}.parquet"
     try:
         # A link to nothing is no absent table: what it stood for would be lost without a word.
@@ -162,10 +162,9 @@ def _open(number: int, folder: Path, table: Table) -> _File | None:
         (path,) = there
         if not path.is_file() or (path.is_symlink() and path.resolve().parent != folder):
             raise InputError(f"{path} is not a plain file of its folder; replace it by the file itself")
-        found = _parquet_file(number, path) if path is parquet else _File(number, path, _csv_columns(path))
     except OSError as error:
         raise InputError(f"{path if there else folder} cannot be read ({error.strerror}); check its permissions") from None
-    return found if found.columns else None
+    return path
 
 
 def _is_there(path: Path) -> bool:
@@ -197,6 +196,15 @@ def _check_columns(file: _File, table: Table) -> None:
         raise InputError(f"{file.path} has the column {repeated} more than once; keep one of them")
 
 
+def _csv_file(number: int, path: Path) -> _File | None:
+    """A CSV file with its column names, or None when it is empty."""
+    try:
+        columns = _csv_columns(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions") from None
+    return _File(number, path, columns) if columns else None
+
+
 def _csv_columns(path: Path) -> tuple[str, ...]:
     with path.open("rb") as handle:
         head = handle.readline(_CHUNK)
@@ -219,25 +227,58 @@ def _csv_columns(path: Path) -> tuple[str, ...]:
         raise InputError(f"{path} has a first line that cannot be read as column names; export it again") from None
 
 
-def _parquet_file(number: int, path: Path) -> _File:
+def _parquet_files(connection: Connection, paths: Mapping[int, Path]) -> list[_File]:
+    """Parquet files with the names and types of their columns, by position of the folder; a file without columns is left out."""
+    if not paths:
+        return []
     try:
-        schema = pq.read_schema(path)
+        described = connection.execute(
+            "SELECT file_name, name, duckdb_type, num_children FROM parquet_schema(?) WHERE column_id > 0 ORDER BY file_name, column_id",
+            [[str(path) for path in paths.values()]],
+        ).fetchall()
+    except DuckError:
+        if len(paths) > 1:
+            return [file for number, path in paths.items() for file in _parquet_files(connection, {number: path})]
+        (path,) = paths.values()
+        return _without_columns(path)
+    columns: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for name, column, kind, children in described:
+        if children:
+            raise InputError(f"{name} has nested values in its column {len(columns[name]) + 1}; write each value as text")
+        columns[name].append((column, kind))
+    return [
+        _File(
+            number,
+            path,
+            tuple(column for column, _ in held),
+            frozenset(column for column, kind in held if kind.startswith("TIMESTAMP") and kind != "TIMESTAMP WITH TIME ZONE"),
+            frozenset(column for column, kind in held if kind in {"FLOAT", "DOUBLE"}),
+        )
+        for number, path in paths.items()
+        if (held := columns[str(path)])
+    ]
+
+
+def _without_columns(path: Path) -> list[_File]:
+    """Nothing, where DuckDB refuses a Parquet file because it has no columns; raises InputError where it is none or cannot be read."""
+    import pyarrow as pa  # noqa: PLC0415 - it takes as long to load as everything else here, and only what is damaged needs it
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        if not pq.read_schema(path).names:
+            return []
     except pa.ArrowException:
-        raise InputError(f"{path} is not a Parquet file, or is cut short; write it again") from None
-    for place, field in enumerate(schema):
-        if pa.types.is_nested(field.type):
-            raise InputError(f"{path} has nested values in its column {place + 1}; write each value as text")
-    return _File(
-        number,
-        path,
-        tuple(schema.names),
-        frozenset(field.name for field in schema if pa.types.is_timestamp(field.type) and field.type.tz is None),
-        frozenset(field.name for field in schema if pa.types.is_floating(field.type)),
-    )
+        pass
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions") from None
+    raise InputError(f"{path} is not a Parquet file, or is cut short; write it again")
 
 
 def _first_damaged(submissions: Sequence[Path]) -> InputError | None:
     """Name the first Parquet file whose values cannot be read, though its end is sound; None where all can."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
     for folder in submissions:
         for path in sorted(folder.glob("*.parquet")):
             try:

@@ -16,15 +16,16 @@ WITH described AS (
         patient.EthnicCategory,
         patient.Gender,
         patient.GenderIDCode,
-        postcode.LSOA2011,
-        postcode.LADistrictAuth,
-        postcode.SubICB AS residence_sub_icb
+        home.LSOA2011,
+        home.LADistrictAuth,
+        home.SubICB AS residence_sub_icb,
+        home.IMDDecile2019
     FROM MHS001MPI AS patient
     SEMI JOIN ips_referral
         ON ips_referral.submission = patient.submission
         AND ips_referral.LocalPatientID = patient.LocalPatientID
     INNER JOIN submission ON submission.submission = patient.submission
-    LEFT JOIN postcode ON postcode.Postcode = patient.Postcode
+    LEFT JOIN home ON home.Postcode = patient.Postcode
 )
 SELECT
     described.* EXCLUDE (ReportingPeriodEndDate, LADistrictAuth),
@@ -34,8 +35,6 @@ SELECT
         WHEN month(ReportingPeriodEndDate) * 100 + day(ReportingPeriodEndDate) < month(PersonBirthDate) * 100 + day(PersonBirthDate) THEN 1
         ELSE 0
     END AS AgeRepPeriodEnd,
-    lsoa_imd.IMDDecile2019,
     LADistrictAuth IS NULL
     OR left(LADistrictAuth, 1) IN (SELECT code FROM code_group WHERE group_name = 'residence in England') AS counts_as_england
 FROM described
-LEFT JOIN lsoa_imd ON lsoa_imd.LSOA2011 = described.LSOA2011

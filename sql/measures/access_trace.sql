@@ -73,17 +73,17 @@ resident AS (
     SELECT
         request.UniqServReqID,
         bool_or(
-            postcode.LADistrictAuth IS NULL
+            home.LADistrictAuth IS NULL
             OR EXISTS (
                 SELECT 1 FROM code_group
-                WHERE code_group.group_name = 'residence in England' AND starts_with(postcode.LADistrictAuth, code_group.code)
+                WHERE code_group.group_name = 'residence in England' AND starts_with(home.LADistrictAuth, code_group.code)
             )
         ) AS in_england
     FROM request
     INNER JOIN MHS001MPI AS patient
         ON patient.submission = request.submission
         AND patient.LocalPatientID = request.LocalPatientID
-    LEFT JOIN postcode ON postcode.Postcode = patient.Postcode
+    LEFT JOIN home ON home.Postcode = patient.Postcode
     GROUP BY request.UniqServReqID
 ),
 team AS (

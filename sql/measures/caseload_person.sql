@@ -77,10 +77,9 @@ SELECT
     coalesce(described.age >= grown_up.lowest, false) AS is_adult
 FROM described
 LEFT JOIN registered ON registered.Person_ID = described.Person_ID
-LEFT JOIN postcode ON postcode.Postcode = described.Postcode
-LEFT JOIN lsoa_imd ON lsoa_imd.LSOA2011 = postcode.LSOA2011
-LEFT JOIN commissioner_code_change AS change ON change.OldSubICB = coalesce(registered.SubICB, postcode.SubICB)
-LEFT JOIN geography ON geography.SubICB = coalesce(change.NewSubICB, registered.SubICB, postcode.SubICB)
+LEFT JOIN home ON home.Postcode = described.Postcode
+LEFT JOIN commissioner_code_change AS change ON change.OldSubICB = coalesce(registered.SubICB, home.SubICB)
+LEFT JOIN geography ON geography.SubICB = coalesce(change.NewSubICB, registered.SubICB, home.SubICB)
 LEFT JOIN banded ON banded.age = described.age
 LEFT JOIN code_level AS identity
     ON identity.class = 'gender'
@@ -93,5 +92,5 @@ LEFT JOIN code_level AS ethnicity
     AND ethnicity.code = described.EthnicCategory
 LEFT JOIN code_level AS deprivation
     ON deprivation.class = 'dashboard deprivation'
-    AND deprivation.code = lsoa_imd.IMDDecile2019
+    AND deprivation.code = home.IMDDecile2019
 CROSS JOIN (SELECT max(lowest) AS lowest FROM band WHERE class = 'adult') AS grown_up

@@ -8,25 +8,20 @@ WITH recorded AS (
         status.EmployStatus,
         status.WeekHoursWorked,
         status.EmployStatusStartDate,
-        row_number() OVER in_order = 1 AS is_first,
-        lead(status.row) OVER in_order IS NULL AS is_last
+        create_sort_key(TRY_CAST(status.EmployStatusRecDate AS DATE), 'ASC NULLS FIRST', status.row, 'ASC NULLS FIRST') AS turn
     FROM MHS004EmpStatus AS status
     INNER JOIN ips_patient AS patient
         ON patient.submission = status.submission
         AND patient.LocalPatientID = status.LocalPatientID
-    WINDOW in_order AS (
-        PARTITION BY patient.submission, patient.patient_row
-        ORDER BY TRY_CAST(status.EmployStatusRecDate AS DATE) NULLS FIRST, status.row
-    )
 ),
 chosen AS (
     SELECT
         submission,
         patient_row,
-        max(EmployStatus) FILTER (is_first) AS first_status,
-        max(EmployStatus) FILTER (is_last) AS last_status,
-        max(WeekHoursWorked) FILTER (is_last) AS last_hours,
-        max(EmployStatusStartDate) FILTER (is_last) AS last_start
+        arg_min_null(EmployStatus, turn) AS first_status,
+        arg_max_null(EmployStatus, turn) AS last_status,
+        arg_max_null(WeekHoursWorked, turn) AS last_hours,
+        arg_max_null(EmployStatusStartDate, turn) AS last_start
     FROM recorded
     GROUP BY submission, patient_row
 )

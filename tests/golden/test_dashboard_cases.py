@@ -147,7 +147,8 @@ CORRECTED = {
     "D9": {"Caseload": 1},
     "F7": {"TimeInCaseloadNegative": 1, "EmployedAtDischargeSeenForNegative": 1},
     # Three contacts are three, wherever the person belongs.
-    **dict.fromkeys(("G6", "G7"), {"EmployedAtDischargeSeen6To10Times": 0}),
+    "G6": {"EmployedAtDischargeSeen6To10Times": 0},
+    "G7": {"EmployedAtDischargeSeen6To10Times": 0},
 }
 
 
