@@ -243,7 +243,7 @@ def _parquet_files(connection: Connection, paths: Mapping[int, Path]) -> list[_F
         return _without_columns(path)
     columns: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for name, column, kind, children in described:
-        if children:
+        if children or kind.endswith("]"):
             raise InputError(f"{name} has nested values in its column {len(columns[name]) + 1}; write each value as text")
         columns[name].append((column, kind))
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -101,6 +102,46 @@ def test_a_damaged_parquet_file_and_a_table_given_twice_are_refused(tmp_path: Pa
     (tmp_path / "P0" / "2026-08" / "MHS001MPI.csv").write_text("LocalPatientID\n")
     with pytest.raises(InputError, match="twice"), duck.session(read=[tmp_path]) as connection:
         folders.load(connection, [tmp_path / "P0" / "2026-08"], [MPI])
+
+
+def test_a_parquet_file_without_columns_is_an_absent_table_and_one_that_is_damaged_is_named_among_sound_ones(tmp_path: Path) -> None:
+    contents = [pa.table({"LocalPatientID": ["A"]}), pa.table({}), pa.table({"Gender": ["1"], "LocalPatientID": ["B"]})]
+    places = []
+    for number, content in enumerate(contents):
+        places.append(tmp_path / f"P{number}" / "2026-08")
+        places[-1].mkdir(parents=True)
+        pq.write_table(content, places[-1] / "MHS001MPI.parquet")
+    with duck.session(read=[tmp_path]) as connection:
+        folders.load(connection, places, [MPI], elements={MPI.name: ("LocalPatientID", "Gender")})
+        assert connection.execute("FROM MHS001MPI ORDER BY ALL").fetchall() == [(1, 1, "A", None), (3, 1, "B", "1")]
+    (places[2] / "MHS001MPI.parquet").write_bytes(b"PAR1 nonsense")
+    with pytest.raises(InputError, match=r"P2/2026-08/MHS001MPI\.parquet is not a Parquet file"), duck.session(read=[tmp_path]) as connection:
+        folders.load(connection, places, [MPI])
+
+
+def test_values_of_a_parquet_file_read_as_the_text_they_stand_for(tmp_path: Path) -> None:
+    """Times of every unit with a T, whole numbers without a point, and what has a zone of its own as it is."""
+    moment = datetime(2026, 8, 1, 9, 30)
+    stored = {
+        "us": pa.array([moment], pa.timestamp("us")),
+        "ns": pa.array([moment], pa.timestamp("ns")),
+        "s": pa.array([moment], pa.timestamp("s")),
+        "zone": pa.array([moment], pa.timestamp("us", "UTC")),
+        "double": pa.array([7.0]),
+        "half": pa.array([7.5]),
+        "single": pa.array([7.0], pa.float32()),
+        "text": pa.array(["7.0"]),
+    }
+    found = {}
+    for name, values in stored.items():
+        folder = tmp_path / name / "P0" / "2026-08"
+        folder.mkdir(parents=True)
+        pq.write_table(pa.table({"LocalPatientID": values}), folder / "MHS001MPI.parquet")
+        with duck.session(read=[tmp_path]) as connection:
+            folders.load(connection, [folder], [MPI], elements={MPI.name: ("LocalPatientID",)})
+            ((found[name],),) = connection.execute("SELECT LocalPatientID FROM MHS001MPI").fetchall()
+    times = dict.fromkeys(("us", "ns", "s"), "2026-08-01T09:30:00")
+    assert found == {**times, "zone": "2026-08-01 09:30:00+00", "double": "7", "half": "7.5", "single": "7", "text": "7.0"}
 
 
 def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
