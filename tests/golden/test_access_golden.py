@@ -667,6 +667,12 @@ SPEAKERS: dict[str, tuple[dict[str, str | None], str]] = {
 }
 
 
+def test_one_month_of_one_provider_is_enough(access_evidence: Callable[..., Tables], world: Any, tmp_path: Path) -> None:
+    """Contacts are looked at where a referral of the same provider is near IPS, in that month or in any other."""
+    tell(world, "P01", "alone", "2026-08")
+    assert [row["UniqServReqID"] for row in access_evidence(world, tmp_path, "access_window")["access_window"]] == ["P01Ralone"]
+
+
 def test_of_several_episodes_of_a_referral_one_speaks_for_it(access_evidence: Callable[..., Tables], world: Any, tmp_path: Path) -> None:
     episodes = []
     for name, (contacts, _) in SPEAKERS.items():
