@@ -9,6 +9,7 @@ was hidden for the sake of another would be to know that it is 5 or more.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -101,12 +102,18 @@ class _World:
         # More in the parts than in the total: some are in two of them, or the measure is faulty; then only bounds hold.
         self.overlaps = left < 0
         remains = np.flatnonzero(told_apart & (left >= 0) | (left > 0))
-        self.relation = np.concatenate([parts.relation, remains])
-        self.part = np.concatenate([parts.part, cells + np.arange(len(remains))])
         self.amount = np.concatenate([amount, left[remains]])
+        rest = np.full(len(first), -1)
+        rest[remains] = cells + np.arange(len(remains))
+        further = _sums_of_rests(amount, parts, first, rest, left)
+        self.total = np.concatenate([self.total, np.array([total for total, _ in further], np.int64)])
+        self.overlaps = np.concatenate([self.overlaps, np.zeros(len(further), np.bool_)])
+        numbers = np.repeat(np.arange(len(first), len(self.total)), [len(members) for _, members in further])
+        self.relation = np.concatenate([parts.relation, remains, numbers])
+        self.part = np.concatenate([parts.part, rest[remains], np.array([member for _, members in further for member in members], np.int64)])
         # Where a part is more than its total, as in a measure that is faulty as published, nothing holds at all.
-        faulty = np.zeros(len(first), np.bool_)
-        faulty[self.relation[self.amount[self.part] > amount[self.total[self.relation]]]] = True
+        faulty = np.zeros(len(self.total), np.bool_)
+        faulty[self.relation[self.amount[self.part] > self.amount[self.total[self.relation]]]] = True
         sound = ~faulty[self.relation]
         self.relation, self.part = self.relation[sound], self.part[sound]
         small = (self.amount > 0) & (self.amount < rule.smallest)
@@ -186,6 +193,34 @@ class _World:
         telling[relation] = False
         totals = self.total[telling]
         return np.concatenate([self.part[entry[first]], totals[shown[totals]]])
+
+
+def _sums_of_rests(amount: Numbers, parts: Parts, first: Numbers, rest: Numbers, left: Numbers) -> list[tuple[int, list[int]]]:
+    """What pools leave over adds up as the pools do: those of the years before by level make up those of the years before in all.
+
+    ``first`` is the first entry of each relation, ``rest`` the cell of what is left of its total (-1 where there is none) and ``left`` how many
+    that is. Gives the cell of each such total, and of its parts; a level that the shorter period has nobody of came in the years before as
+    it is. There is a relation per published total and not per person, so these are few enough to go through.
+    """
+    left_over: dict[int, dict[int, int]] = {}
+    sums: dict[int, list[list[int]]] = {}
+    bounds = [*first.tolist(), len(parts.relation)]
+    for relation, (start, end) in enumerate(itertools.pairwise(bounds)):
+        total, members = int(parts.total[start]), parts.part[start:end].tolist()
+        if parts.pool[start] and rest[relation] >= 0:
+            left_over.setdefault(total, {})[members[0]] = int(rest[relation])
+        elif not parts.share[start] and left[relation] == 0:
+            sums.setdefault(total, []).append(members)
+    found = []
+    for longer, shorter_ones in left_over.items():
+        for shorter, over in shorter_ones.items():
+            for of_longer in sums.get(longer, ()):
+                for of_shorter in sums.get(shorter, ()):
+                    known = {member for member in of_shorter if amount[member] > 0}
+                    pairs = [(member, known & left_over.get(member, {}).keys()) for member in of_longer]
+                    if sum(len(pair) for _, pair in pairs) == len(known) and all(len(pair) < 2 for _, pair in pairs):
+                        found.append((over, [left_over[member][pair.pop()] if pair else member for member, pair in pairs]))
+    return found
 
 
 def _add(group: Numbers, values: Numbers, groups: int) -> Numbers:
