@@ -13,7 +13,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from ips_pipeline.errors import InputError, IpsError, UsageError
+from ips_pipeline.errors import InputError, IpsError, RetryableError, UsageError
 from ips_pipeline.measures import reference as measures_reference
 from ips_pipeline.sources import reference_import
 from ips_pipeline.store import duck
@@ -186,6 +186,13 @@ def test_the_measures_load_what_was_imported(everything: list[Path], tmp_path: P
         assert held == set(measures_reference.FILES) - {"minimum_wage", "commissioner_code_changes"}
         assert connection.execute("SELECT sum(Population) FROM population_lsoa").fetchone() == (2 * 182 * 3,)
         assert connection.execute("SELECT EthnicGroupCode, Observation FROM census2021_ethnicity ORDER BY ALL").fetchall() == [("-8", 0), ("13", 50)]
+
+
+def test_a_file_that_does_not_fit_into_memory_is_not_said_to_be_damaged(tmp_path: Path) -> None:
+    rows = "".join(f"ZZ{number} 1AA,E01{number:06d},E06000001,000S\n" for number in range(50_000))
+    (tmp_path / "postcodes.csv").write_text(f"Postcode,LSOA2011,LADistrictAuth,SubICB\n{rows}")
+    with pytest.raises(RetryableError, match="memory limit"), duck.session(read=[tmp_path], memory_limit="1MB") as connection:
+        measures_reference.load(connection, tmp_path)
 
 
 def test_an_import_is_on_record_and_a_later_change_is_noticed(download: Callable[..., Path], tmp_path: Path) -> None:
