@@ -476,8 +476,8 @@ def records_validate(source: Path, out: Path, submissions: Path | None) -> None:
     """Check local IPS records by their rules (IPSR-nnn) and say which rows would not count.
 
     DIR is a folder with ips_episode.csv, ips_job.csv, …, an Excel workbook (.xlsx) with a sheet per table or a caseload sheet, or a folder
-    of those named by provider. OUT gets findings.csv and rejected_rows.csv (row numbers as in the sheet), summary.csv (what failed, in words)
-    and the rows that count, so it belongs in the restricted zone.
+    of those named by provider. OUT gets report.html, findings.csv and rejected_rows.csv (row numbers as in the sheet), summary.csv (what
+    failed, in words) and the rows that count, so it belongs in the restricted zone.
     """
     from ips_pipeline import flows
 
@@ -497,7 +497,7 @@ def _say_records(provider: str, facts: dict[str, Any]) -> None:
 
 @ips.group()
 def rules() -> None:
-    """The rule book: every official code of MHSDS v6, and the checks beyond the portal (IPS-nnn, LOCAL-nnn)."""
+    """The rule book: every official code of MHSDS v6, checks beyond the portal (IPS-nnn, LOCAL-nnn), rules of local IPS records (IPSR-nnn)."""
 
 
 @rules.command("show")
@@ -518,10 +518,10 @@ def rules_show(code: str, local: Path | None, as_json: bool) -> None:
 @click.option("--local", type=FOLDER, metavar="DIR", help="The trust's own checks, as YAML files.  [default: expectations/local]")
 @AS_JSON
 def rules_list(local: Path | None, as_json: bool) -> None:
-    """Every code, one a line: code, table, element, level, what it asks for; the checks beyond the portal come last."""
+    """Every code, one a line: code, table, element, level, what it asks for; the official ones come first."""
     from ips_pipeline.quality import local_checks, rulebook
 
-    every = (*rulebook.catalogue(), *rulebook.checks_catalogue(local_checks.read(local)))
+    every = (*rulebook.catalogue(), *rulebook.checks_catalogue(local_checks.read(local)), *rulebook.records_catalogue())
     if as_json:
         _say_json([dict(zip(("code", "table", "element", "level", "sentence"), row, strict=True)) for row in every])
         return
@@ -693,6 +693,8 @@ def _say_release(screen: Screen, site: Site, period: str) -> None:
         screen.say(f"  {value:>8}  {code} {name}")
     screen.say(f"\nThe release, to open: {_shown(flows.release(site, period).path)}/index.html")
     screen.say(f"What to correct, per provider and month (restricted): {_shown(site.restricted / 'findings')}")
+    if any(provider.ips_records is not None for provider in site.providers):
+        screen.say(f"The same of their local IPS records (restricted): {_shown(site.restricted / 'ips_records')}")
 
 
 def _shown(path: Path) -> Path:

@@ -31,6 +31,7 @@ from ips_pipeline.quality.validate import Verdict
 from ips_pipeline.reports import earlier
 from ips_pipeline.reports.data_docs import write_data_docs
 from ips_pipeline.reports.landings import Again, Different, Landed
+from ips_pipeline.reports.local_records import write_records_report
 from ips_pipeline.reports.release import released_values, write_release_site
 from ips_pipeline.reports.validation import Checked, write_validation_reports
 from ips_pipeline.settings import PERIOD, Site, check_period
@@ -189,7 +190,7 @@ def take_records(site: Site, provider: str, period: str) -> dict[str, Any] | Non
             "provider": provider,
             "content": stages.tree_hash(Path(work) / "landed"),
             "returned": {month: stage.identity for (_, month), stage in returned.items()},
-            "code": _code("quality", "mhsds"),
+            "code": _code("quality", "reports", "mhsds"),
         }
 
         def build(folder: Path) -> Mapping[str, Any]:
@@ -202,6 +203,7 @@ def take_records(site: Site, provider: str, period: str) -> dict[str, Any] | Non
                 temporary=site.temporary,
                 memory_limit=site.options.memory_limit,
             )
+            _write_records_report(folder, landed, verdict, provider, temporary=site.temporary)
             shutil.move(Path(work) / "landed", folder / "landed")
             return {
                 **verdict.facts(),
@@ -926,8 +928,27 @@ def validate_records(source: Path, out: Path, submissions: Path | None) -> dict[
         with TemporaryDirectory(prefix=".landed-", dir=out) as work:
             landed = record_sources.land(path, provider, Path(work) / "landed")
             verdict = record_rules.validate(Path(work) / "landed", out / provider, submissions=returned)
+            _write_records_report(verdict.out, landed, verdict, provider)
         facts[provider] = {**verdict.facts(), "tables": landed.rows, "unread": landed.unread, "accepted": verdict.accepted}
     return facts
+
+
+def _write_records_report(
+    out: Path, landed: record_sources.Landed, verdict: record_rules.RecordsVerdict, provider: str, *, temporary: Path | None = None
+) -> None:
+    """``report.html`` beside the findings of a provider's local IPS records."""
+    rules = list(standard.load(standard.LOCAL).rules())
+    write_records_report(
+        out,
+        rows=landed.rows,
+        places=landed.places,
+        unread=landed.unread,
+        sentences={rule.code: rulebook.sentence(rule) for rule in rules},
+        advice={rule.code: rulebook.advice(rule) for rule in rules},
+        not_evaluated=verdict.not_evaluated,
+        provider=provider or None,
+        temporary=temporary,
+    )
 
 
 def _as_submissions(used: Mapping[tuple[str, str], stages.Stage], view: Path) -> list[Path]:

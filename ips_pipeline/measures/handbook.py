@@ -94,13 +94,14 @@ def document() -> str:
     return "\n".join(parts)
 
 
-def measure_fields() -> str:
-    """CSV of the elements that measures read: table, element, ids of the measures separated by blanks."""
+def measure_fields(held: standard.Standard) -> str:
+    """CSV of the elements of a standard that measures read: table, element, ids of the measures separated by blanks."""
+    tables = {table.name for table in held.tables.values()}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("table", "element", "measures"))
     for (table, element), measures in sorted(lineage.measures_by_element().items()):
-        if table in {held.name for held in standard.load().tables.values()}:
+        if table in tables:
             writer.writerow((table, element, " ".join(measures)))
     return text.getvalue()
 
@@ -232,12 +233,13 @@ def _wrapped(text: str, indent: str = "  ") -> list[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """``python -m ips_pipeline.measures.handbook DOCS``: write the handbook into a folder, and the fields of the measures into the standard."""
+    """``python -m ips_pipeline.measures.handbook DOCS``: write the handbook into a folder, and the fields of the measures into the standards."""
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m ips_pipeline.measures.handbook DOCS\n")
         return 2
     (Path(arguments[0]) / "measures.md").write_text(document(), encoding="utf-8")
-    (Path(standard.__file__).parent / "v6" / MEASURE_FIELDS).write_text(measure_fields(), encoding="utf-8")
+    for held in (standard.load(), standard.load(standard.LOCAL)):
+        (standard.folder(held.version) / MEASURE_FIELDS).write_text(measure_fields(held), encoding="utf-8")
     return 0
 
 

@@ -157,28 +157,29 @@ class _Tables(Mapping[str, Table]):
 @cache
 def load(version: str = _NATIONAL) -> Standard:
     """The standard of that version, or the local IPS records (``LOCAL``); ValueError when the project does not hold it."""
-    folder = _folder(version)
-    about = _yaml(folder / "version.yaml")
+    data = folder(version)
+    about = _yaml(data / "version.yaml")
     return Standard(
         version=str(about["version"]),
         first_month=int(about["first_month"]),
-        tables=_Tables(folder / "tables"),
-        file_rules=tuple(_rule(item, item["table"], None) for item in _yaml(folder / "file_rules.yaml")),
-        referential_order=tuple(_yaml(folder / "referential_order.yaml")),
+        tables=_Tables(data / "tables"),
+        file_rules=tuple(_rule(item, item["table"], None) for item in _yaml(data / "file_rules.yaml")),
+        referential_order=tuple(_yaml(data / "referential_order.yaml")),
     )
 
 
-def _folder(version: str) -> Path:
-    folder = _FOLDER / ("ips" if version == LOCAL else f"v{version.partition('.')[0]}")
-    if not folder.is_dir():
+def folder(version: str = _NATIONAL) -> Path:
+    """Where the data of that version, or of the local IPS records (``LOCAL``), lie; ValueError when the project does not hold it."""
+    found = _FOLDER / ("ips" if version == LOCAL else f"v{version.partition('.')[0]}")
+    if not found.is_dir():
         raise ValueError(f"MHSDS version {version} is not known to this release")
-    return folder
+    return found
 
 
 @cache
 def _code_list(version: str, name: str) -> Sequence[Mapping[str, str]]:
     # Local records use national lists, such as that of ethnic categories, beside their own.
-    path = next(path for known in (version, _NATIONAL) if (path := _folder(known) / "codes" / f"{name}.csv").is_file() or known == _NATIONAL)
+    path = next(path for known in (version, _NATIONAL) if (path := folder(known) / "codes" / f"{name}.csv").is_file() or known == _NATIONAL)
     with path.open(encoding="utf-8", newline="") as handle:
         return tuple(csv.DictReader(handle))
 

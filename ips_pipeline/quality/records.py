@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ips_pipeline.mhsds.formats import MACROS
-from ips_pipeline.mhsds.standard import LOCAL, REJECTING, Rule, Standard, load
-from ips_pipeline.quality import findings
+from ips_pipeline.mhsds.standard import LOCAL, REJECTING, Standard, load
+from ips_pipeline.quality import findings, rulebook
 from ips_pipeline.quality.findings import RuleSet
-from ips_pipeline.quality.kinds import KINDS
 from ips_pipeline.store import folders
 from ips_pipeline.store.duck import Connection, create_table, identifier, session, text_literal
 from ips_pipeline.store.folders import ROW_COLUMN
@@ -119,7 +118,7 @@ def _write(connection: Connection, rules: RuleSet, out: Path) -> None:
         {
             "code": [rule.code for rule in known],
             "level": [rules.levels[rule.code] for rule in known],
-            "sentence": [_sentence(rule, standard) for rule in known],
+            "sentence": [rulebook.sentence(rule) for rule in known],
         },
     )
     _copy(connection, 'SELECT table_name AS "table", row, code, level FROM findings JOIN rule USING (code) ORDER BY ALL', out / "findings.csv")
@@ -140,14 +139,6 @@ def _write(connection: Connection, rules: RuleSet, out: Path) -> None:
                 f" TO {text_literal(str(path.resolve()))} (FORMAT parquet, COMPRESSION zstd)"
             )
             path.chmod(0o600)
-
-
-def _sentence(rule: Rule, standard: Standard) -> str:
-    """The rule in words, with the tables by their names."""
-    text = KINDS[rule.kind].sentence(rule)
-    for table in standard.tables.values():
-        text = text.replace(table.id, table.name)
-    return text
 
 
 def _counts(connection: Connection) -> tuple[int, int, int]:

@@ -1,4 +1,6 @@
-"""The rules in words: one page per official code and per check beyond the portal, and what the project does about every official one.
+"""The rules in words: one page per official code, per check beyond the portal and per rule of local IPS records.
+
+And what the project does about every official one.
 
 The wording is our own, composed from a rule's kind, level and elements. Examples come from the kinds and from the rows below;
 tests execute every one.
@@ -12,12 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 from ips_pipeline.errors import UsageError
 from ips_pipeline.mhsds import standard as mhsds
-from ips_pipeline.mhsds.standard import REJECTING, Edition, Level, Rule, Standard, Table, load
+from ips_pipeline.mhsds.standard import LOCAL, REJECTING, Edition, Level, Rule, Standard, Table, load
 from ips_pipeline.quality import checks
 from ips_pipeline.quality.checks import Check, LocalCheck
 from ips_pipeline.quality.findings import FILE_KINDS, INERT_KINDS, rule_set
@@ -39,6 +40,12 @@ _LEVEL_EFFECTS: Mapping[Level, str] = {
     "record": "the row is not loaded, nor are the rows that depend on it",
     "severity1": "the row is loaded and flagged as a serious data quality fault",
     "warning": "the row is loaded and flagged",
+}
+
+#: The same for local IPS records, which no portal judges.
+_LOCAL_EFFECTS: Mapping[bool, str] = {
+    True: "the row does not count, nor do the rows that depend on it",
+    False: "the row counts and is flagged",
 }
 
 _EDITIONS: Mapping[Edition, str] = {"published": "published rules (January 2024)", "etos": "ETOS 6.0 (March 2024)"}
@@ -113,6 +120,29 @@ _FIXES: Mapping[str, str] = {
     "nothing_left": "See the rejected rows of {table} and of what they depend on; one cause usually stands behind all of them.",
     "message_only": "Nothing to do.",
 }
+#: How to mend local IPS records, which people keep in a workbook or a system of their own.
+_LOCAL_FIXES: Mapping[str, str] = {
+    "not_blank": "Fill in {elements}. If the sheet has it, check that the heading of its column is one that is understood; "
+    "the element's own name always is.",
+    "length": "Shorten {elements}; look for a line break, or for a note that belongs in another column.",
+    "in_list": "Write {elements} as one of these, by the code or its meaning: {codes}.",
+    "calendar_date": "Write {elements} as a whole date, such as 05/01/2026 or 2026-01-05. "
+    "Look for a day that does not exist, a note beside the date, and a year of birth with two digits.",
+    "number": "Write {elements} as a plain number within these bounds: no words, no unit, no sign.",
+    "monday": "Give the Monday on which the week begins.",
+    "nhs_number": "Compare the number with the patient record and correct it. Until then leave it empty and give LocalPatientID.",
+    "postcode_format": "Write the postcode with one blank between its two parts.",
+    "known_referral": "Compare {elements} with the referral in the patient system and correct it; leave it empty where no referral is returned. "
+    "Without it, access by the records and by the MHSDS cannot be compared for this episode.",
+    "condition": "Fill in or clear {elements} together, so that one does not stand without the other.",
+    "condition blank": "Fill in {elements}, or at least one of them.",
+    "unique": "Look for a row that was pasted twice, or a number that was given twice; keep one row per {elements}.",
+    "parent_exists": "Add the row of {parent} with the same {elements}, or correct it where it was mistyped. "
+    "If that row is there and does not count, mend it first: this row then counts by itself.",
+    "related_row": "Add the row of {parent} with the same {elements}, or correct them where they were mistyped.",
+    "conflicts_with_related": "Compare {elements} with the row of {parent} and correct the one that is wrong.",
+    "within_related": "Compare {elements} with the dates in {parent}: correct the one that is wrong, or add the time that is missing there.",
+}
 _NOTHING_TO_FIX = "Nothing to do: nothing can fail this rule."
 
 
@@ -149,15 +179,15 @@ class Coverage:
 def page(code: str, local: Sequence[LocalCheck] = ()) -> str:
     """The page of one rule or check as plain text, without a trailing line break.
 
-    ``local`` are the trust's own checks. UsageError for a code that neither the standard nor the checks have.
+    ``local`` are the trust's own checks. UsageError for a code that neither the standards nor the checks have.
     """
-    standard = load()
     wanted = code.strip().upper()
     held: list[Check | LocalCheck] = [*checks.registry().checks, *local]
     for check in held:
         if check.code == wanted:
-            return _check_page(standard, check)
-    rule = _rule(standard, code)
+            return _check_page(load(), check)
+    rule = _rule(code)
+    standard = _standard(rule)
     table = standard.table(rule.table)
     lines = [f"{rule.code}  {sentence(rule)}", "", *_facts(standard, rule, table), "", "How to fix it at source", *_wrapped(_fix(rule, table))]
     if endangered := endangers(standard, rule):
@@ -173,15 +203,16 @@ def described(code: str, local: Sequence[LocalCheck] = ()) -> dict[str, Any]:
 
     Keys: code, table, element (None where there is none), sentence, levels by edition, fix, endangers; of a rule also kind, status and note.
     """
-    standard = load()
     words = checks.catalogue(local).get(code.strip().upper())
     if words is not None:
         about: dict[str, Any] = {"code": code.strip().upper(), "table": words.table, "element": words.element or None, "sentence": words.title}
         return about | {"levels": {"check": words.level}, "why": words.why, "fix": words.mend, "endangers": list(words.endangers)}
-    rule = _rule(standard, code)
+    rule = _rule(code)
+    standard = _standard(rule)
     table, covered = standard.table(rule.table), _covered(standard, rule)
     about = {"code": rule.code, "table": table.name, "element": rule.element, "sentence": sentence(rule)}
-    about |= {"levels": dict(rule.levels), "fix": _fix(rule, table), "endangers": endangers(standard, rule)}
+    levels = {"local": rule.levels["published"]} if standard.version == LOCAL else dict(rule.levels)
+    about |= {"levels": levels, "fix": _fix(rule, table), "endangers": endangers(standard, rule)}
     return about | {"kind": rule.kind, "status": covered.status, "note": covered.note}
 
 
@@ -198,6 +229,12 @@ def catalogue() -> list[tuple[str, str, str, str, str]]:
 def checks_catalogue(local: Sequence[LocalCheck] = ()) -> list[tuple[str, str, str, str, str]]:
     """The checks beyond the portal, in the form of ``catalogue``; the level is "check", or the trust's own word for it."""
     return [(code, words.table, words.element, words.level, words.title) for code, words in checks.catalogue(local).items()]
+
+
+def records_catalogue() -> list[tuple[str, str, str, str, str]]:
+    """The rules of local IPS records, in the form of ``catalogue``."""
+    standard = load(LOCAL)
+    return [(rule.code, standard.table(rule.table).name, rule.element or "", _level(rule, "published"), sentence(rule)) for rule in standard.rules()]
 
 
 def coverage() -> list[Coverage]:
@@ -217,12 +254,13 @@ def sentence(rule: Rule) -> str:
         return f"{unheld[0].upper()}{unheld[1:]}."
     if rule.kind in _FILE_SENTENCES:
         return _FILE_SENTENCES[rule.kind].format(table=load().table(rule.table).name)
-    return KINDS[rule.kind].sentence(rule)
+    standard = _standard(rule)
+    return KINDS[rule.kind].sentence(rule) if standard.version != LOCAL else _local_sentence(standard, rule)
 
 
 def advice(rule: Rule) -> str:
     """How to mend it at source; empty where nothing stands behind the code."""
-    return "" if rule.kind in INERT_KINDS else _fix(rule, load().table(rule.table))
+    return "" if rule.kind in INERT_KINDS else _fix(rule, _standard(rule).table(rule.table))
 
 
 def judged_elements(rule: Rule, table: Table) -> tuple[str, ...]:
@@ -230,8 +268,11 @@ def judged_elements(rule: Rule, table: Table) -> tuple[str, ...]:
     arguments = rule.arguments
     named: list[str] = [rule.element] if rule.element else []
     named.extend(arguments.get("elements", ()))
-    named.extend(arguments.get("bad_when", ()))
-    named.extend(str(arguments[name]) for name in ("key", "blank", "scheme", "tool", "other") if name in arguments)
+    for name in ("bad_when", "keys", "when", "before"):
+        named.extend(arguments.get(name, ()))
+    # A rule about a span compares a date with it; the key only says whose span.
+    single = ("date",) if "date" in arguments else ("key", "blank", "scheme", "tool", "other")
+    named.extend(str(arguments[name]) for name in single if name in arguments)
     if rule.kind == "gp_continuity":
         named.extend(("LocalPatientID", "GMPReg", "EndDateGMPRegistration"))
     own = (name.removeprefix(f"{table.id}.") for name in named)
@@ -255,7 +296,7 @@ def endangers(standard: Standard, rule: Rule) -> list[str]:
     elif levels & REJECTING and any(other.kind == "header_invalid" and other.table == table.id for other in standard.file_rules):
         lines.append("Every measure of the month: a rejected header rejects the file.")
     elif levels & REJECTING:
-        lost = [name for name in _lost_with(standard, table.id) if name in uses]
+        lost = [name for name in _lost_with(standard, table.id) if name in uses or standard.version == LOCAL]
         if lost:
             lines.append(f"A rejected row takes with it what the measures read from {', '.join(lost)}.")
     return lines
@@ -366,9 +407,12 @@ def _facts(standard: Standard, rule: Rule, table: Table) -> list[str]:
     if rule.element:
         field = table.field(rule.element)
         facts.append(("Element", f"{field.element} ({field.name}), {field.uid}"))
-    for edition, words in _EDITIONS.items():
-        level = rule.levels.get(edition)
-        facts.append((f"Severity, {words}", f"{LEVEL_WORDS[level]}: {_LEVEL_EFFECTS[level]}" if level else "not in this edition"))
+    if standard.version == LOCAL:
+        level = rule.levels["published"]
+        facts.append(("Severity", f"{LEVEL_WORDS[level]}: {_LOCAL_EFFECTS[level in REJECTING]}"))
+    for edition, words in _EDITIONS.items() if standard.version != LOCAL else ():
+        held = rule.levels.get(edition)
+        facts.append((f"Severity, {words}", f"{LEVEL_WORDS[held]}: {_LEVEL_EFFECTS[held]}" if held else "not in this edition"))
     facts.append(("Kind", rule.kind.replace("_", " ")))
     covered = _covered(standard, rule)
     facts.append(("Status", covered.status + (f": {covered.note}" if covered.note else "")))
@@ -378,12 +422,32 @@ def _facts(standard: Standard, rule: Rule, table: Table) -> list[str]:
 def _fix(rule: Rule, table: Table) -> str:
     if _unheld(rule):
         return _NOTHING_TO_FIX
+    standard = _standard(rule)
     elements = [name.removeprefix("MHS000.") for name in judged_elements(rule, table)]
     joined = " and ".join([", ".join(elements[:-1]), elements[-1]] if len(elements) > 1 else elements)
-    parent = load().table(rule.arguments["parent"]).name if "parent" in rule.arguments else ""
+    parent = standard.table(rule.arguments["parent"]).name if "parent" in rule.arguments else ""
     other = str(rule.arguments.get("other", "")).removeprefix("MHS000.")
-    advice = _FIXES.get(f"{rule.kind} {other}") or _FIXES[rule.kind]
-    return advice.format(element=rule.element or "", elements=joined, other=other, table=table.name, parent=parent)
+    advice, codes = _FIXES.get(f"{rule.kind} {other}") or _FIXES.get(rule.kind, ""), ""
+    if standard.version == LOCAL:
+        all_blank = set(map(str, rule.arguments.get("bad_when", {}).values())) == {"missing"}
+        advice = _LOCAL_FIXES.get(f"{rule.kind} blank" if all_blank else rule.kind) or advice
+        held = standard.codes(rule.arguments["list"]) if rule.kind == "in_list" else {}
+        codes = "; ".join(f"{code} ({meaning})" for code, meaning in held.items())
+    return advice.format(element=rule.element or "", elements=joined, other=other, table=table.name, parent=parent, codes=codes)
+
+
+def _local_sentence(standard: Standard, rule: Rule) -> str:
+    """The sentence of a kind, where it speaks of the portal or of national codes in the words of local records; tables by their names."""
+    if rule.kind == "in_list":
+        return f"{rule.element} must be one of {', '.join(standard.codes(rule.arguments['list']))}."
+    if rule.kind == "nhs_number":
+        return f"{rule.element} must be ten digits with a right check digit, and not a palindrome."
+    if rule.kind == "unique":
+        return f"No two rows may share the same {' + '.join(rule.arguments['elements'])}; of those that do, none counts."
+    text = KINDS[rule.kind].sentence(rule)
+    for table in standard.tables.values():
+        text = text.replace(table.id, table.name)
+    return text
 
 
 def _covered(standard: Standard, rule: Rule) -> Coverage:
@@ -405,6 +469,11 @@ def _status(rule: Rule) -> tuple[Status, str]:
     if rule.kind == "time":
         return "evaluated", "never fails: the portal's rule lets every text through"
     needed = None if rule.kind in FILE_KINDS else KINDS[rule.kind].needs_list
+    if _standard(rule).version == LOCAL:
+        # Rules that warn about a table that was not given would warn about every row.
+        parent = rule.arguments.get("parent") if rule.levels["published"] not in REJECTING else None
+        given = "submissions of the provider" if needed else load(LOCAL).table(parent).name if parent else ""
+        return "evaluated", f"where {given} are given" if needed else f"where {given} is given" if given else ""
     return "evaluated", f"where {needed}.csv is in the reference folder" if needed in _LISTS else ""
 
 
@@ -434,9 +503,11 @@ def _skipped() -> Mapping[str, str]:
 
 @cache
 def _uses(version: str) -> Mapping[str, Mapping[str, str]]:
-    """Table -> element -> what the measures use it for."""
-    path = Path(mhsds.__file__).parent / f"v{version.partition('.')[0]}" / "ips_elements.csv"
+    """Table -> element -> what the measures use it for; empty for local records, whose elements say it themselves."""
+    path = mhsds.folder(version) / "ips_elements.csv"
     uses: dict[str, dict[str, str]] = {}
+    if version == LOCAL:
+        return uses
     with path.open(encoding="utf-8", newline="") as handle:
         for row in csv.DictReader(handle):
             uses.setdefault(row["table"], {})[row["element"]] = row["used_for"]
@@ -446,7 +517,7 @@ def _uses(version: str) -> Mapping[str, Mapping[str, str]]:
 @cache
 def _readers(version: str) -> Mapping[tuple[str, str], tuple[str, ...]]:
     """Table and element -> the measures that read it, as found by following their SQL (make generated)."""
-    path = Path(mhsds.__file__).parent / f"v{version.partition('.')[0]}" / "measure_fields.csv"
+    path = mhsds.folder(version) / "measure_fields.csv"
     with path.open(encoding="utf-8", newline="") as handle:
         return {(row["table"], row["element"]): tuple(row["measures"].split()) for row in csv.DictReader(handle)}
 
@@ -465,11 +536,16 @@ def _lost_with(standard: Standard, table: str) -> list[str]:
     return [held.name for held in standard.tables.values() if held.id in reached]
 
 
-def _rule(standard: Standard, code: str) -> Rule:
-    for rule in standard.rules():
+def _rule(code: str) -> Rule:
+    for rule in (*load().rules(), *load(LOCAL).rules()):
         if rule.code.upper() == code.strip().upper():
             return rule
-    raise UsageError(f"{code[:20]!r} is not a code of MHSDS {standard.version}; list the codes with: ips rules list")
+    raise UsageError(f"{code[:20]!r} is not a code of MHSDS {load().version}; list the codes with: ips rules list")
+
+
+def _standard(rule: Rule) -> Standard:
+    """The standard that has the rule's table: the national one, or that of local IPS records."""
+    return next(standard for standard in (load(LOCAL), load()) if rule.table in standard.tables)
 
 
 def _level(rule: Rule, edition: Edition) -> str:

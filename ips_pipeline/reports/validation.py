@@ -19,8 +19,9 @@ from typing import Any, Protocol
 from ips_pipeline.errors import InputError
 from ips_pipeline.mhsds import standard as mhsds
 from ips_pipeline.mhsds.standard import REJECTING, Edition, Rule, Standard
-from ips_pipeline.reports import earlier, landings, pages, records
+from ips_pipeline.reports import earlier, findings, landings, pages, records
 from ips_pipeline.reports.earlier import Change, Outcome
+from ips_pipeline.reports.findings import FIRST_ROWS, LEVELS, Fired
 from ips_pipeline.reports.landings import Landed
 from ips_pipeline.reports.worklist import NO_TEAM, WORKBOOK, Task, write_worklist
 from ips_pipeline.store import folders
@@ -28,32 +29,15 @@ from ips_pipeline.store.duck import Connection, create_table, identifier, sessio
 
 PAGE = "report.html"
 
-_FIRST_ROWS, _MOST_FIXES, _MOST_TEAMS, _MOST_CHANGES = 20, 10, 40, 15
+_MOST_FIXES, _MOST_TEAMS, _MOST_CHANGES = 10, 40, 15
 #: Submissions worked out together: enough to share the cost of a statement, few enough to bound memory.
 _BATCH = 200
-_LEVELS: Mapping[str, str] = {
-    "file": "File rejected",
-    "group": "Group rejected",
-    "record": "Record rejected",
-    "severity1": "Severity 1 warning",
-    "warning": "Warning",
-}
 #: How urgent a line of work is, by its level; a check beyond the portal endangers a measure, as a severity 1 warning does.
 _PRIORITIES: Mapping[str, int] = {"file": 1, "group": 2, "record": 2, "severity1": 3, "check": 3, "warning": 4}
 _CHECK_WORDS = "Check beyond the portal"
 _PROVIDER = re.compile(r"[A-Z0-9]{3,6}")
 _PERIOD = re.compile(r"([0-9]{4}-(?:0[1-9]|1[0-2]))-[0-9]{2}")
 _EDITIONS: Mapping[Edition, str] = {"published": "the published rules (January 2024)", "etos": "ETOS 6.0 (March 2024)"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Fired:
-    """One rule and the rows that fail it: how many, and the first of them; row 0 is the file itself."""
-
-    rule: Rule
-    level: str
-    rows: int
-    first: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +54,13 @@ class _Words:
         """What a line of the work list says of a code."""
         if rule := rules.get(code):
             level = rule.levels[self.edition]
-            return Task(_PRIORITIES[level], _LEVELS[level], rule.element or "", self.sentences.get(code, ""), self.advice.get(code, ""))
+            return Task(_PRIORITIES[level], LEVELS[level], rule.element or "", self.sentences.get(code, ""), self.advice.get(code, ""))
         said = self.checks.get(code)
         return Task(_PRIORITIES["check"], _CHECK_WORDS, said.element if said else "", said.title if said else "", said.mend if said else "")
 
-    def of(self, item: _Fired) -> dict[str, Any]:
+    def of(self, item: Fired) -> dict[str, Any]:
         """A rule that fired, in words."""
-        table, code = self.standard.table(item.rule.table), item.rule.code
-        return {
-            "code": code,
-            "level": item.level,
-            "level_words": _LEVELS[item.level],
-            "rejects": item.level in REJECTING,
-            "table": table.title,
-            "file": table.name,
-            "element": item.rule.element,
-            "sentence": self.sentences.get(code, ""),
-            "advice": self.advice.get(code, ""),
-            "rows": item.rows,
-            "first": [f"{row:,}" for row in item.first if row],
-            "whole_file": item.first == (0,),
-        }
+        return item.described(self.standard, self.sentences, self.advice)
 
 
 class CheckWords(Protocol):
@@ -186,7 +156,7 @@ def write_validation_reports(
     shared = {
         "edition": _EDITIONS[edition],
         "standard": standard.version,
-        "not_evaluated": _reasons(not_evaluated or {}, rules),
+        "not_evaluated": findings.reasons(not_evaluated or {}, rules),
     }
     words = _Words(standard, sentences, advice, checks or {}, edition)
     written = []
@@ -204,7 +174,7 @@ def _contents(connection: Connection, batch: Sequence[Checked], rules: Mapping[s
     """What each page of a batch says, all submissions of the batch worked out together."""
     standard = words.standard
     _load(connection, batch)
-    fired = _fired(connection, rules)
+    fired = findings.fired(connection, rules)
     every = [item for items in fired.values() for item in items]
     held = [_counts(one.out / "aggregation.csv", standard) for one in batch]
     header = standard.table("MHS000")
@@ -224,7 +194,7 @@ def _contents(connection: Connection, batch: Sequence[Checked], rules: Mapping[s
     earlier.write_rejected(connection, standard, _rejected_tables(connection), [one.out for one in batch])
     changed = earlier.changes(connection, standard, previous, compared)
     fixes = _fixes(connection, fired, words)
-    per_table = _per_table(connection, standard, {number: counts or counted.get(number, {}) for number, counts in enumerate(held, 1)})
+    per_table = findings.per_table(connection, standard, {number: counts or counted.get(number, {}) for number, counts in enumerate(held, 1)})
     per_team = _per_team(connection, words)
     checks = _checks(connection, batch, words)
     landings.load(connection, standard, {number: one.landed for number, one in enumerate(batch, 1) if one.worklist and one.landed})
@@ -249,7 +219,7 @@ def _contents(connection: Connection, batch: Sequence[Checked], rules: Mapping[s
             "tables": per_table[number],
             "teams": per_team.get(number, [])[:_MOST_TEAMS],
             "more_teams": max(len(per_team.get(number, [])) - _MOST_TEAMS, 0),
-            "groups": _by_severity(fired[number], words),
+            "groups": findings.by_severity([words.of(item) for item in fired[number]]),
             "gate": _gate(one.out / "gate.json"),
             "change": _change(changed[number], fired[number], rules, words) if number in changed else None,
             "late": landings.content(one.landed, standard, provider),
@@ -390,7 +360,7 @@ def _short(team: str) -> str:
     return team if len(team) <= 20 and team.isprintable() else "(not a team id: too long, or unreadable)"
 
 
-def _change(change: Change, fired: Sequence[_Fired], rules: Mapping[str, Rule], words: _Words) -> dict[str, Any]:
+def _change(change: Change, fired: Sequence[Fired], rules: Mapping[str, Rule], words: _Words) -> dict[str, Any]:
     """The rules that fire more, fewer, anew or no longer, and what became of the rejected rows, since the last upload."""
     now = {item.rule.code: item for item in fired}
     before = dict(change.before)
@@ -402,7 +372,7 @@ def _change(change: Change, fired: Sequence[_Fired], rules: Mapping[str, Rule], 
         rule = rules[code]
         level = now[code].level if code in now else rule.levels.get(words.edition, "warning")
         state = "New" if not was else "Gone" if not rows else "More" if rows > was else "Fewer"
-        shown = _Fired(rule, level, rows, ())
+        shown = Fired(rule, level, rows, ())
         lines.append({**words.of(shown), "was": was, "now": rows, "state": state, "size": abs(rows - was), "follows": _links(shown)})
     order = {"New": 0, "More": 1, "Fewer": 2, "Gone": 3}
     # What follows from other rows changes with them, so it comes last.
@@ -451,7 +421,7 @@ def _checks(connection: Connection, batch: Sequence[Checked], words: _Words) -> 
     """Per submission what the checks beyond the portal found and which were not evaluated; None where they were not run."""
     found: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for submission, code, table, rows, first, other in connection.execute(
-        f"""SELECT work.submission, work.code, work.table_name, count(*), min(work.row, {_FIRST_ROWS}) FILTER (WHERE work.month IS NULL),
+        f"""SELECT work.submission, work.code, work.table_name, count(*), min(work.row, {FIRST_ROWS}) FILTER (WHERE work.month IS NULL),
             count(*) FILTER (WHERE work.month IS NOT NULL)
         FROM work SEMI JOIN check_finding USING (submission, code) GROUP BY work.submission, work.code, work.table_name
         ORDER BY work.submission, work.code, work.table_name"""
@@ -511,48 +481,15 @@ def _write_worklist(connection: Connection, number: int, path: Path, content: Ma
 def _load(connection: Connection, batch: Sequence[Checked]) -> None:
     """What validation wrote: ``finding``, ``rejected``, ``check_finding``; and ``flagged``, the rows that any of them names.
 
-    ``finding`` (submission, table_name, row, code, level), ``rejected`` (submission, table_name, row), ``check_finding``
-    (submission, code, table_name, row, month), ``flagged`` (submission, table_name, row).
+    Of ``findings.read``; ``check_finding`` (submission, code, table_name, row, month), ``flagged`` (submission, table_name, row).
     """
-    files: Mapping[str, tuple[str, Mapping[str, str]]] = {
-        "finding": ("findings.csv", {"table_name": "VARCHAR", "row": "BIGINT", "code": "VARCHAR", "level": "VARCHAR"}),
-        "rejected": ("rejected_rows.csv", {"table_name": "VARCHAR", "row": "BIGINT"}),
-        "check_finding": ("checks.csv", {"code": "VARCHAR", "table_name": "VARCHAR", "row": "BIGINT", "month": "VARCHAR"}),
-    }
-    for name, (file, columns) in files.items():
-        paths = {number: one.out / file for number, one in enumerate(batch, 1)}
-        if file == "checks.csv":
-            paths = {number: path for number, path in paths.items() if path.is_file()}
-        if lost := next((path for path in paths.values() if not path.is_file()), None):
-            raise InputError(f"{lost} does not exist; validate the submission first")
-        if not paths:
-            fields = ", ".join(f"{column} {kind}" for column, kind in columns.items())
-            connection.execute(f"CREATE TABLE {name} (submission INTEGER, {fields})")
-            continue
-        listed = "[" + ", ".join(text_literal(str(path.resolve())) for path in paths.values()) + "]"
-        numbers = "[" + ", ".join(str(number) for number in paths) + "]"
-        schema = "{" + ", ".join(f"{text_literal(column)}: {text_literal(kind)}" for column, kind in columns.items()) + "}"
-        connection.execute(
-            f"CREATE TABLE {name} AS SELECT CAST({numbers}[CAST(file_index AS BIGINT) + 1] AS INTEGER) AS submission, *"
-            f" FROM read_csv({listed}, columns = {schema}, header = true, auto_detect = false)"
-        )
+    findings.read(connection, {number: one.out for number, one in enumerate(batch, 1)})
+    checked = {number: path for number, one in enumerate(batch, 1) if (path := one.out / "checks.csv").is_file()}
+    findings.read_files(connection, "check_finding", checked, {"code": "VARCHAR", "table_name": "VARCHAR", "row": "BIGINT", "month": "VARCHAR"})
     connection.execute(
         "CREATE TABLE flagged AS SELECT submission, table_name, row FROM finding WHERE row > 0"
         " UNION SELECT submission, table_name, row FROM rejected UNION SELECT submission, table_name, row FROM check_finding WHERE row > 0"
     )
-
-
-def _fired(connection: Connection, rules: Mapping[str, Rule]) -> dict[int, list[_Fired]]:
-    """Per submission every rule that fired, the most severe and then the most frequent first."""
-    order = {level: place for place, level in enumerate(_LEVELS)}
-    fired: dict[int, list[_Fired]] = defaultdict(list)
-    for submission, code, level, rows, first in connection.execute(
-        f"SELECT submission, code, level, count(*), min(row, {_FIRST_ROWS}) FROM finding GROUP BY submission, code, level"
-    ).fetchall():
-        fired[submission].append(_Fired(rules[code], level, rows, tuple(first)))
-    for items in fired.values():
-        items.sort(key=lambda item: (order[item.level], -item.rows, item.rule.code))
-    return fired
 
 
 def _counts(path: Path, standard: Standard) -> dict[str, int] | None:
@@ -575,7 +512,7 @@ def _counted(connection: Connection, tables: Iterable[str]) -> dict[int, dict[st
     return counts
 
 
-def _tables_to_read(standard: Standard, batch: Iterable[Checked], fired: Iterable[_Fired], *, counting: bool) -> dict[str, tuple[str, ...]]:
+def _tables_to_read(standard: Standard, batch: Iterable[Checked], fired: Iterable[Fired], *, counting: bool) -> dict[str, tuple[str, ...]]:
     """The tables to read with their key columns: those linked by a rule that rejected rows, and all there are when rows are counted."""
     keys: dict[str, set[str]] = defaultdict(set)
     if counting:
@@ -588,12 +525,12 @@ def _tables_to_read(standard: Standard, batch: Iterable[Checked], fired: Iterabl
     return {name: tuple(sorted(wanted)) for name, wanted in sorted(keys.items())}
 
 
-def _links(item: _Fired) -> bool:
+def _links(item: Fired) -> bool:
     """Whether the rule rejected rows for want of a row that they depend on."""
     return item.rule.kind == "parent_exists" and item.level in REJECTING
 
 
-def _trace(connection: Connection, standard: Standard, fired: Iterable[_Fired]) -> None:
+def _trace(connection: Connection, standard: Standard, fired: Iterable[Fired]) -> None:
     """``held`` (submission, table_name, row, cause, code, spot, together): per rejected row what must be mended before it is loaded.
 
     ``code`` is the rule that fails at the row at fault, ``spot`` the number of that row (the first, where several are),
@@ -636,7 +573,7 @@ def _trace(connection: Connection, standard: Standard, fired: Iterable[_Fired]) 
         )
 
 
-def _fixes(connection: Connection, fired: Mapping[int, Sequence[_Fired]], words: _Words) -> dict[int, list[dict[str, Any]]]:
+def _fixes(connection: Connection, fired: Mapping[int, Sequence[Fired]], words: _Words) -> dict[int, list[dict[str, Any]]]:
     """Per submission the causes of rejected rows: what rejects the file first, then by how many rows one of them alone holds back."""
     found = connection.execute(
         """WITH alone AS (SELECT submission, table_name, row FROM held GROUP BY ALL HAVING count(*) = 1)
@@ -647,7 +584,7 @@ def _fixes(connection: Connection, fired: Mapping[int, Sequence[_Fired]], words:
     # Only the rows at fault: those of other tables are held back by them. One want has a code for each table that misses the parent.
     faults: dict[tuple[int, str], list[tuple[str, int, tuple[int, ...]]]] = defaultdict(list)
     for submission, cause, code, rows, first in connection.execute(
-        f"""SELECT submission, cause, code, count(*) AS rows, min(row, {_FIRST_ROWS})
+        f"""SELECT submission, cause, code, count(*) AS rows, min(row, {FIRST_ROWS})
         FROM held JOIN finding USING (submission, table_name, row, code) WHERE held.spot = held.row
         GROUP BY submission, cause, code ORDER BY submission, cause, rows DESC, code"""
     ).fetchall():
@@ -660,7 +597,7 @@ def _fixes(connection: Connection, fired: Mapping[int, Sequence[_Fired]], words:
         item = by_code[submission, code]
         fixes[submission].append(
             {
-                **words.of(_Fired(item.rule, item.level, rows, first)),
+                **words.of(Fired(item.rule, item.level, rows, first)),
                 "also": [other for other, _, _ in others],
                 "held": sum(part[1] for part in parts),
                 "frees": sum(part[2] for part in parts),
@@ -672,54 +609,10 @@ def _fixes(connection: Connection, fired: Mapping[int, Sequence[_Fired]], words:
     return fixes
 
 
-def _per_table(connection: Connection, standard: Standard, counts: Mapping[int, Mapping[str, int]]) -> dict[int, list[dict[str, Any]]]:
-    """Per submission the rows submitted, rejected and loaded with a warning, for every table that has any."""
-    rejected = _by_table(connection, "SELECT submission, table_name, count(*) FROM rejected GROUP BY ALL")
-    warned = _by_table(
-        connection,
-        "SELECT submission, table_name, count(DISTINCT row) FROM finding ANTI JOIN rejected USING (submission, table_name, row)"
-        " WHERE row > 0 GROUP BY ALL",
-    )
-    return {
-        submission: [
-            {
-                "id": table.id,
-                "title": table.title,
-                "submitted": own[table.name],
-                "rejected": rejected.get((submission, table.name), 0),
-                "loaded": own[table.name] - rejected.get((submission, table.name), 0),
-                "warned": warned.get((submission, table.name), 0),
-            }
-            for table in standard.tables.values()
-            if own.get(table.name)
-        ]
-        for submission, own in counts.items()
-    }
-
-
-def _by_table(connection: Connection, query: str) -> dict[tuple[int, str], int]:
-    return {(submission, table): rows for submission, table, rows in connection.execute(query).fetchall()}
-
-
-def _by_severity(fired: Sequence[_Fired], words: _Words) -> list[tuple[str, list[dict[str, Any]]]]:
-    described = [words.of(item) for item in fired]
-    groups = {"Rules that reject": [item for item in described if item["rejects"]], "Warnings": [item for item in described if not item["rejects"]]}
-    return [(title, items) for title, items in groups.items() if items]
-
-
-def _verdict(fired: Iterable[_Fired], per_table: Iterable[Mapping[str, Any]]) -> str:
+def _verdict(fired: Iterable[Fired], per_table: Iterable[Mapping[str, Any]]) -> str:
     if any(item.level == "file" for item in fired):
         return "file"
     return "mixed" if any(table["rejected"] for table in per_table) else "good"
-
-
-def _reasons(not_evaluated: Mapping[str, str], rules: Mapping[str, Rule]) -> list[tuple[str, list[str]]]:
-    """The reasons for which rules were not judged, each with its codes."""
-    grouped: dict[str, list[str]] = defaultdict(list)
-    for code, reason in not_evaluated.items():
-        if code in rules:
-            grouped[reason].append(code)
-    return sorted(((reason, sorted(codes)) for reason, codes in grouped.items()), key=lambda pair: (-len(pair[1]), pair[0]))
 
 
 def _gate(path: Path) -> dict[str, Any] | None:

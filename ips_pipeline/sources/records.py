@@ -42,9 +42,10 @@ _SHORT_DATES = ("%d/%m/%y", "%d-%m-%y", "%d.%m.%y", "%d %b %y")
 
 @dataclass(slots=True)
 class Landed:
-    """What came in: rows by table, and by sheet or file the headings that were not understood."""
+    """What came in: rows by table, the sheet or file each came from, and by sheet or file the headings that were not understood."""
 
     rows: dict[str, int] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
     unread: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -119,6 +120,7 @@ def _write(found: Sequence[_Found], provider: str, out: Path, landed: Landed) ->
             connection.unregister("given")
             path.chmod(0o600)
             landed.rows[item.table.name] = len(item.rows)
+            landed.places[item.table.name] = Path(item.where).name
 
 
 def _value(about: Field, item: _Found, provider: str) -> str:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import axe_core_python
 import pytest
 
+from ips_pipeline import flows
 from ips_pipeline.reports.earlier import Outcome, write_outcome
 from ips_pipeline.reports.landings import Again, Different, Landed
 from ips_pipeline.reports.validation import write_validation_report
 from ips_pipeline.sources.changes import Counts
+from tests.unit.test_ips_records import faulty
 from tests.unit.test_release_site import PAGES, cell, full, mhs116, release, share, write
 
 if TYPE_CHECKING:
@@ -63,11 +65,12 @@ KEYBOARD = """(() => {
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     home = tmp_path_factory.mktemp("pages")
     first = _release(home / "release")
-    return {name: first.parent / name for name in SITE} | {"report": _report(home)}
+    flows.validate_records(faulty(home / "records").parent, home / "checked", None)
+    return {name: first.parent / name for name in SITE} | {"report": _report(home), "records": home / "checked" / "RAA" / "report.html"}
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", [*SITE, "report"])
+@pytest.mark.parametrize("name", [*SITE, "report", "records"])
 def test_a_page_fits_and_is_silent(chromium: Chromium, pages: dict[str, Path], name: str, width: int) -> None:
     """No complaint in the console, nothing asked for but the page itself, nothing wider than the screen, no text too small."""
     view = chromium.look(pages[name], width, script=LAYOUT)
@@ -81,7 +84,7 @@ def test_a_page_fits_and_is_silent(chromium: Chromium, pages: dict[str, Path], n
     assert facts["unmarked"] == 0
 
 
-@pytest.mark.parametrize("name", ["index.html", "providers/RXA.html", "report"])
+@pytest.mark.parametrize("name", ["index.html", "providers/RXA.html", "report", "records"])
 def test_the_first_key_press_leads_to_the_content(chromium: Chromium, pages: dict[str, Path], name: str) -> None:
     first = (
         "(() => { const link = document.querySelector('a'); link.focus(); return [link.getAttribute('href'), link.getBoundingClientRect().left]; })()"
@@ -105,7 +108,7 @@ def test_a_theme_prints_all_its_sections(chromium: Chromium, pages: dict[str, Pa
     assert chromium.printed(pages["access.html"]) > 2
 
 
-@pytest.mark.parametrize("name", [*SITE, "report"])
+@pytest.mark.parametrize("name", [*SITE, "report", "records"])
 def test_axe_finds_nothing_to_mend(chromium: Chromium, pages: dict[str, Path], name: str) -> None:
     """Deque's checks of WCAG 2.2 AA and good practice, with everything unfolded; contrast among them."""
     axe = Path(axe_core_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")

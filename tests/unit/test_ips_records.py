@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -13,12 +14,15 @@ import openpyxl
 import pyarrow.parquet as pq
 import pytest
 
+from ips_pipeline import flows
 from ips_pipeline.errors import InputError, UsageError
 from ips_pipeline.mhsds import standard
 from ips_pipeline.quality import records as rules
+from ips_pipeline.quality import rulebook
 from ips_pipeline.quality.kinds import KINDS, Judged
 from ips_pipeline.settings import Site
 from ips_pipeline.sources import records
+from tests.unit.test_reports import read
 
 LOCAL = standard.load(standard.LOCAL)
 Sheets = Mapping[str, Sequence[Sequence[Any]]]
@@ -237,12 +241,67 @@ def test_a_person_with_two_first_jobs(tmp_path: Path) -> None:
     assert set(verdict.not_evaluated) == {"IPSR-108", "IPSR-195", "IPSR-196", "IPSR-493", "IPSR-494"}
 
 
+def faulty(folder: Path) -> Path:
+    """A workbook with a sound client, and clients with one fault each; every value that is a person's begins with a word of its own."""
+    clients = [
+        [1, "999 000 0018", date(2026, 1, 5), "12/01/2026", "Unemployed", "S1", "female", 16.5, date(2026, 3, 2)],
+        [2, "999 000 0019", date(2026, 1, 5), "12/01/2026", "Unemployed", "S1", "male", 16.5, date(2026, 3, 2)],
+        ["canary-case", None, date(2026, 1, 5), "canary-date", "Unemployed", "S1", "canary-sex", None, None],
+    ]
+    employers = [["Contact id", "Case ID", "Specialist", "Date"], [1, 1, "S1", date(2026, 2, 1)], [2, 2, "S1", date(2026, 2, 1)]]
+    staff = [["Specialist", "WTE", "From"], ["S1", 0.8, date(2025, 1, 1)]]
+    sheets = {
+        "Caseload": [["A service, 2026"], [*CASELOAD, "Shoe size"], *([*row, 41] for row in clients)],
+        "Employer contacts": employers,
+        "Staff": staff,
+        "How to": [["Fill in every cell"]],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    return workbook(folder / "RAA.xlsx", sheets)
+
+
+def test_the_report_says_what_to_mend_and_where_and_nothing_of_anybody(tmp_path: Path) -> None:
+    facts = flows.validate_records(faulty(tmp_path / "in").parent, tmp_path / "out", None)["RAA"]
+    page = tmp_path / "out" / "RAA" / "report.html"
+    seen = read(page)
+    assert page.stat().st_mode & 0o077 == 0
+    assert (facts["rows_given"], facts["rows_rejected"]) == (8, 4)
+    assert "4 rows would not count" in seen.text
+    broken = {key.removeprefix("rules|"): cells for key, cells in seen.rows.items() if key.startswith("rules|")}
+    # What only follows from other rows comes after them, and warnings come last.
+    assert list(broken) == ["IPSR-106", "IPSR-114", "IPSR-291", "IPSR-491", "IPSR-110", "IPSR-194"]
+    assert all(cells[2] == "1" for cells in broken.values())
+    assert "Row 4 of RAA.xlsx, sheet Caseload." in broken["IPSR-106"][1]
+    assert "Row 3 of RAA.xlsx, sheet Employer contacts." in broken["IPSR-491"][1]
+    assert "Row 4 of RAA.xlsx, sheet Caseload (first jobs)." in broken["IPSR-291"][1]
+    for code, cells in broken.items():
+        rule = next(rule for rule in LOCAL.rules() if rule.code == code)
+        assert rulebook.sentence(rule) in cells[1] and rulebook.advice(rule) in cells[1]
+    assert seen.rows["tables|ips_episode"][1:] == ["RAA.xlsx, sheet Caseload", "3", "1", "2", "0"]
+    assert seen.rows["tables|ips_staff"][1:] == ["RAA.xlsx, sheet Staff", "1", "1", "0", "0"]
+    assert "Column Shoe size" in seen.text and "sheet How to" in seen.text
+    assert "No MHSDS submissions were given to compare with." in seen.text and "IPSR-108" in seen.text
+    assert "canary" not in page.read_text(encoding="utf-8") and "9990000019" not in page.read_text(encoding="utf-8")
+
+
+def test_a_report_without_faults_says_so(tmp_path: Path) -> None:
+    write_csv(tmp_path / "in" / "RAA" / "ips_episode.csv", list(EPISODE), list(EPISODE.values()))
+    flows.validate_records(tmp_path / "in", tmp_path / "out", None)
+    seen = read(tmp_path / "out" / "RAA" / "report.html")
+    assert "Every row counts" in seen.text and "No rule is broken." in seen.text and "Every column and sheet was understood." in seen.text
+    assert seen.rows["tables|ips_episode"][1:] == ["ips_episode.csv", "1", "1", "0", "0"]
+    assert not [key for key in seen.rows if key.startswith("rules|")]
+
+
 def test_every_rule_of_local_records_has_a_kind_a_code_of_its_own_and_words() -> None:
     codes = [rule.code for rule in LOCAL.rules()]
     assert len(codes) == len(set(codes))
     for rule in LOCAL.rules():
         assert rule.code.startswith("IPSR-")
-        assert KINDS[rule.kind].sentence(rule).endswith(".")
+        assert rulebook.sentence(rule).endswith(".")
+        # They are words for a service: of no portal, no national list and no table by its number.
+        assert not re.search(r"IPS00|\bnational|\bportal|\bfiles?\b|\breject", f"{rulebook.sentence(rule)} {rulebook.advice(rule)}")
+        assert rulebook.advice(rule).endswith(".") and "{" not in rulebook.advice(rule)
         assert KINDS[rule.kind].bad(rule, Judged(LOCAL, LOCAL.table(rule.table)))
     parents = [rule.code for rule in LOCAL.rules() if rule.kind == "parent_exists"]
     assert sorted(parents) == sorted(LOCAL.referential_order)
