@@ -112,6 +112,7 @@ judged AS (
         coalesce(matched_before, 0) AS matched_before,
         coalesce(matched_after, 0) AS matched_after,
         CASE
+            WHEN NOT access.has_episode THEN 'lives outside England by the last record of the referral'
             WHEN NOT access.known_first THEN 'an earlier contact may lie before the months sent'
             WHEN view_of.Person_ID IS NULL THEN 'no provider of the person sends hospital stays'
             WHEN view_of.days_before = 0 THEN 'no day before the first contact is in view'

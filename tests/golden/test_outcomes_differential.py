@@ -333,7 +333,7 @@ def test_hospital_use(connection: duck.Connection, people: list[Patient]) -> Non
     submissions, records, spells, referrals, access = [], [], [], [], []
     for number, patient in enumerate(people):
         name, provider = f"P{number}", f"R{number}"
-        access.append((name, f"{provider}R", provider, 1, number, patient.first_contact, True))
+        access.append((name, f"{provider}R", provider, 1, number, patient.first_contact, True, True))
         for month in sorted(patient.months):
             identity = number * 100 + month
             first, last = MONTHS[month], month_end(MONTHS[month])
@@ -353,7 +353,7 @@ def test_hospital_use(connection: duck.Connection, people: list[Patient]) -> Non
     stays = ("HospProvSpellID", "ServiceRequestID", "StartDateHospProvSpell", "DischDateHospProvSpell")
     table(connection, "MHS501HospProvSpell", {"submission": whole, "row": whole, **dict.fromkeys(stays, text)}, spells)
     came = {"Person_ID": text, "UniqServReqID": text, "OrgIDProv": text, "submission": whole, "patient_row": whole}
-    table(connection, "person_access", {**came, "first_contact": "DATE", "known_first": "BOOLEAN"}, access)
+    table(connection, "person_access", {**came, "first_contact": "DATE", "has_episode": "BOOLEAN", "known_first": "BOOLEAN"}, access)
     levels = [(1, number, f"R{number}") for number in range(len(people))]
     table(connection, "patient_level", {"submission": whole, "patient_row": whole, "by_provider": text}, levels)
     found = {row["unit"]: row for row in run(connection, "hospital_spell", "health_use")}
