@@ -52,6 +52,7 @@ build/sbom.cdx.json: requirements-production.lock pyproject.toml
 
 bench: venv         ## speed and memory on large made-up inputs; minutes, not part of the tests
 	@$(BIN)/python -m benchmarks.measures
+	@$(BIN)/python -m benchmarks.measures --people 36000 --months 13 --ips-percent 100 --dashboard
 	@$(BIN)/python -m benchmarks.validation --people 25000 50000 100000
 	@$(BIN)/python -m benchmarks.validation --small 1000 --repeat 1
 	@$(BIN)/python -m benchmarks.dve

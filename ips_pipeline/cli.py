@@ -486,6 +486,15 @@ def records_validate(source: Path, out: Path, submissions: Path | None) -> None:
     click.echo(f"Reports in {out}")
 
 
+@records.command("template")
+@click.argument("path", type=click.Path(path_type=Path), metavar="FILE.xlsx")
+def records_template(path: Path) -> None:
+    """Write an empty workbook for local IPS records: a sheet per table, with lists to choose from and notes on what each column means."""
+    from ips_pipeline.sources.records_template import write_template
+
+    click.echo(f"Written: {write_template(path)}. Fill in the Caseload sheet at least, then: ips records validate {path} --out DIR")
+
+
 def _say_records(provider: str, facts: dict[str, Any]) -> None:
     """How many local records count, and what was not understood."""
     count = facts["rows_given"] - facts["rows_rejected"]

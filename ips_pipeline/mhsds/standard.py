@@ -177,6 +177,13 @@ def folder(version: str = _NATIONAL) -> Path:
 
 
 @cache
+def local_words() -> Mapping[str, Any]:
+    """What services call the tables (sheets) and columns (headings) of their own IPS records, and the job columns of a caseload sheet."""
+    words: Mapping[str, Any] = _yaml(folder(LOCAL) / "words.yaml")
+    return words
+
+
+@cache
 def _code_list(version: str, name: str) -> Sequence[Mapping[str, str]]:
     # Local records use national lists, such as that of ethnic categories, beside their own.
     path = next(path for known in (version, _NATIONAL) if (path := folder(known) / "codes" / f"{name}.csv").is_file() or known == _NATIONAL)

@@ -208,7 +208,7 @@ def _from_workbook(path: Path, landed: Landed) -> list[_Found]:
     """The tables of a workbook: each sheet that is called like a table, or a caseload sheet that also tells the first job."""
     found: list[_Found] = []
     for title, rows in _sheets(path):
-        table = next((table for table in _tables() if _plain(title) in (_plain(table.name), *_vocabulary()["sheets"][table.name])), None)
+        table = next((table for table in _tables() if _plain(title) in (_plain(table.name), *standard.local_words()["sheets"][table.name])), None)
         if table is None:
             landed.unread[f"sheet {title}"] = []
             continue
@@ -230,7 +230,7 @@ def _from_workbook(path: Path, landed: Landed) -> list[_Found]:
         if table.name == "ips_episode":
             found += _first_jobs(where, headings, kept, elements)
     if not found:
-        sheets = ", ".join(sheets[0] for sheets in _vocabulary()["sheets"].values())
+        sheets = ", ".join(sheets[0] for sheets in standard.local_words()["sheets"].values())
         raise InputError(f"{path} has no sheet that is called like a table of local IPS records; call its sheets, for instance, {sheets}")
     return _one_each(found)
 
@@ -247,7 +247,7 @@ def _one_each(found: Sequence[_Found]) -> list[_Found]:
 
 def _first_jobs(where: str, headings: Sequence[str], kept: Sequence[tuple[int, Sequence[Any]]], elements: Mapping[int, str]) -> list[_Found]:
     """The first jobs that a caseload sheet tells beside its clients, as job 1 of each."""
-    called = {_plain(word): element for element, words in _vocabulary()["caseload_job"].items() for word in words}
+    called = {_plain(word): element for element, words in standard.local_words()["caseload_job"].items() for word in words}
     places = {called[_plain(text)]: position for position, text in enumerate(headings) if _plain(text) in called}
     key = next((position for position, element in elements.items() if element == "episode_id"), None)
     if "start_date" not in places or key is None:
@@ -291,7 +291,7 @@ def _heading_row(table: Table, rows: Sequence[Sequence[Any]]) -> int | None:
 def _elements(table: Table, headings: Sequence[str], where: str, landed: Landed) -> dict[int, str]:
     """Position of a column -> element; remembers the headings that were not understood. InputError when two mean the same."""
     called = {word: element for element, words in reversed(list(_headings(table).items())) for word in words}
-    jobs = {_plain(word) for words in _vocabulary()["caseload_job"].values() for word in words} if table.name == "ips_episode" else set()
+    jobs = {_plain(word) for words in standard.local_words()["caseload_job"].values() for word in words} if table.name == "ips_episode" else set()
     found: dict[int, str] = {}
     for position, heading in enumerate(headings):
         plain = _plain(heading)
@@ -323,14 +323,9 @@ def _tables() -> Sequence[Table]:
     return tuple(standard.load(LOCAL).tables.values())
 
 
-@cache
-def _vocabulary() -> Any:
-    return yaml.safe_load((Path(standard.__file__).parent / "ips" / "words.yaml").read_text(encoding="utf-8"))
-
-
 def _headings(table: Table) -> Mapping[str, Sequence[str]]:
     """Element -> what its column may be called, in plain words; its own name comes last."""
-    words = _vocabulary()["headings"][table.name]
+    words = standard.local_words()["headings"][table.name]
     return {element: [*map(_plain, words.get(element, ())), _plain(element)] for element in table.elements}
 
 

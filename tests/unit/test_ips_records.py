@@ -21,7 +21,7 @@ from ips_pipeline.quality import records as rules
 from ips_pipeline.quality import rulebook
 from ips_pipeline.quality.kinds import KINDS, Judged
 from ips_pipeline.settings import Site
-from ips_pipeline.sources import records
+from ips_pipeline.sources import records, records_template
 from tests.unit.test_reports import read
 
 LOCAL = standard.load(standard.LOCAL)
@@ -284,6 +284,75 @@ def test_the_report_says_what_to_mend_and_where_and_nothing_of_anybody(tmp_path:
     assert "canary" not in page.read_text(encoding="utf-8") and "9990000019" not in page.read_text(encoding="utf-8")
 
 
+def test_the_empty_workbook_is_understood_and_so_is_what_its_lists_offer(tmp_path: Path) -> None:
+    path = records_template.write_template(tmp_path / "RAA.xlsx")
+    assert path.stat().st_mode & 0o077 == 0
+    assert path.read_bytes() == records_template.write_template(tmp_path / "again.xlsx").read_bytes()
+    empty = records.land(path, "", tmp_path / "empty")
+    assert empty.rows == dict.fromkeys((table.name for table in LOCAL.tables.values()), 0) and not any(empty.unread.values())
+
+    values = {"date": date(2026, 1, 5), "integer": 1, "decimal": 2, "text": "1"}
+    book = openpyxl.load_workbook(path)
+    chosen = {name: [cell.value for cell in column if cell.value] for column in book["Choices"].columns for name in [column[0].value]}
+    wanted: dict[str, list[dict[str, str | None]]] = {}
+    for table in LOCAL.tables.values():
+        sheet = book[records_template.sheet_title(table)]
+        assert [cell.value for cell in sheet[1]] == [records_template.heading(table, field) for field in table.fields]
+        # As many rows as the longest list of the table has choices, each choice used.
+        length = max([1, *(len(LOCAL.codes(field.codes)) for field in table.fields if field.codes)])
+        for place in range(length):
+            row = {}
+            for column, field in enumerate(table.fields, 1):
+                listed = list(LOCAL.codes(field.codes).items()) if field.codes else []
+                code, meaning = listed[place % len(listed)] if listed else ("", values[field.type])
+                assert not listed or meaning in chosen[listed[0][1]]
+                sheet.cell(place + 2, column, meaning)
+                row[field.element] = code or ("2026-01-05" if field.type == "date" else str(meaning))
+            wanted.setdefault(table.name, []).append(row)
+    book.save(path)
+    records.land(path, "", tmp_path / "full")
+    for table in LOCAL.tables.values():
+        assert [{key: row[key] for key in table.elements} for row in landed(tmp_path / "full", table.name)] == wanted[table.name]
+
+
+def test_what_excel_lets_in_is_what_the_rules_let_in(tmp_path: Path) -> None:
+    """A list for every code list, dates, and the bounds of the rules; the note beside a cell says what it is for."""
+    book = openpyxl.load_workbook(records_template.write_template(tmp_path / "RAA.xlsx"))
+    assert book["Choices"].sheet_state == "hidden"
+    for table in LOCAL.tables.values():
+        held = {str(item.sqref).partition(":")[0]: item for item in book[records_template.sheet_title(table)].data_validations.dataValidation}
+        for column, field in enumerate(table.fields, 1):
+            item = held[f"{openpyxl.utils.get_column_letter(column)}2"]
+            assert item.prompt.startswith(field.name[:200]) and item.promptTitle == field.element
+            number = next((rule.arguments for rule in field.rules if rule.kind == "number"), None)
+            if field.codes:
+                assert item.type == "list" and item.formula1.startswith("Choices!")
+            elif number:
+                assert (float(item.formula1), float(item.formula2)) == (number["lowest"], number["highest"])
+            else:
+                assert item.type == ("date" if field.type == "date" else "textLength" if field.max_length else None)
+
+
+def test_nobodys_workbook_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / "RAA.xlsx").write_bytes(b"a caseload")
+    with pytest.raises(UsageError, match="is there already and may hold records"):
+        records_template.write_template(tmp_path / "RAA.xlsx")
+    assert (tmp_path / "RAA.xlsx").read_bytes() == b"a caseload"
+    with pytest.raises(UsageError, match=r"is not called [.]xlsx"):
+        records_template.write_template(tmp_path / "RAA.csv")
+    with pytest.raises(UsageError, match="does not exist; make it"):
+        records_template.write_template(tmp_path / "nowhere" / "RAA.xlsx")
+    assert [path.name for path in tmp_path.iterdir()] == ["RAA.xlsx"]
+
+
+def test_a_workbook_without_rows_says_so(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    records_template.write_template(tmp_path / "in" / "RAA.xlsx")
+    flows.validate_records(tmp_path / "in", tmp_path / "out", None)
+    seen = read(tmp_path / "out" / "RAA" / "report.html")
+    assert "No rows were given" in seen.text and "No table has a row." in seen.text
+
+
 def test_a_report_without_faults_says_so(tmp_path: Path) -> None:
     write_csv(tmp_path / "in" / "RAA" / "ips_episode.csv", list(EPISODE), list(EPISODE.values()))
     flows.validate_records(tmp_path / "in", tmp_path / "out", None)
@@ -308,7 +377,7 @@ def test_every_rule_of_local_records_has_a_kind_a_code_of_its_own_and_words() ->
 
 
 def test_headings_are_those_of_elements_and_no_two_mean_the_same() -> None:
-    words = records._vocabulary()
+    words = standard.local_words()
     for table in LOCAL.tables.values():
         held = words["headings"][table.name]
         assert set(held) <= set(table.elements)

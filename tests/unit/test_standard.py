@@ -94,6 +94,7 @@ def test_an_unknown_version_is_refused() -> None:
 def test_what_is_generated_from_the_standard_is_as_committed() -> None:
     assert (DOCS / "mhsds-v6.sql").read_text(encoding="utf-8") == render.ddl(V6), "make generated"
     assert (DOCS / "mhsds-v6-fields.md").read_text(encoding="utf-8") == render.documentation(V6), "make generated"
+    assert (DOCS / "local-ips-records.md").read_text(encoding="utf-8") == render.local_documentation(), "make generated"
 
 
 def test_the_table_definitions_make_the_tables_of_the_standard() -> None:
