@@ -18,22 +18,27 @@ __all__ = ["FILES", "STANDARD", "held", "index_of_deprivation", "load", "load_gr
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """``total`` is a column to add up over the others: only the sums of the large population files are kept."""
+    """``total`` is a column to add up over the others: only the sums of the large population files are kept.
+
+    ``once`` says that a row which is there twice, word for word, says nothing new. A list of postcodes is too long to be looked through for
+    that; ``derive/home`` does it for those that are used.
+    """
 
     table: str
     columns: tuple[str, ...]
     whole_numbers: frozenset[str] = frozenset()
     total: str | None = None
+    once: bool = False
 
 
 #: File name without .csv -> the table it becomes. Columns are text unless they are whole numbers.
 FILES: Mapping[str, _File] = {
     "providers": _File("provider", ("OrgIDProvider", "Name")),
-    "gp_practices": _File("gp_practice", ("GMPReg", "SubICB")),
+    "gp_practices": _File("gp_practice", ("GMPReg", "SubICB"), once=True),
     "postcodes": _File("postcode", ("Postcode", "LSOA2011", "LADistrictAuth", "SubICB")),
-    "geography": _File("geography", ("SubICB", "SubICBName", "SubICB_ONS", "ICB", "ICBName", "Region", "RegionName")),
-    "commissioner_code_changes": _File("commissioner_code_change", ("OldSubICB", "NewSubICB")),
-    "lsoa_imd2019": _File("lsoa_imd", ("LSOA2011", "IMDDecile2019")),
+    "geography": _File("geography", ("SubICB", "SubICBName", "SubICB_ONS", "ICB", "ICBName", "Region", "RegionName"), once=True),
+    "commissioner_code_changes": _File("commissioner_code_change", ("OldSubICB", "NewSubICB"), once=True),
+    "lsoa_imd2019": _File("lsoa_imd", ("LSOA2011", "IMDDecile2019"), once=True),
     "population_subicb": _File("population_subicb", ("SubICB_ONS", "Gender", "Age", "Population"), frozenset({"Age", "Population"})),
     "population_lsoa": _File("population_lsoa", ("LSOA2011", "Population"), frozenset({"Population"}), total="Population"),
     "minimum_wage": _File("minimum_wage", ("valid_from", "lowest_age", "pence_per_hour"), frozenset({"lowest_age", "pence_per_hour"})),
@@ -142,9 +147,10 @@ def _insert(connection: Connection, path: Path, file: _File, instead: Mapping[st
         for column, given in zip(file.columns, wanted, strict=True)
     ]
     values = ", ".join(f"sum({value})" if column == file.total else value for column, value in zip(file.columns, given_as, strict=True))
+    select = "SELECT DISTINCT" if file.once else "SELECT"
     try:
         connection.execute(
-            f"INSERT INTO {identifier(file.table)} SELECT {values} FROM read_csv({text_literal(str(path.resolve()))}, columns = {schema},"
+            f"INSERT INTO {identifier(file.table)} {select} {values} FROM read_csv({text_literal(str(path.resolve()))}, columns = {schema},"
             f" header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', nullstr = ''){' GROUP BY ALL' if file.total else ''}"
         )
     except MemoryExceeded:

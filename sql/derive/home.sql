@@ -1,7 +1,8 @@
 -- Where the postcodes lie that submissions give as homes, and how deprived their small areas are.
 -- They are few among all postcodes, and every reader of them joins to the people of all months.
+-- A postcode that the list has twice, word for word, is there once.
 -- Grain: one row per postcode of MHS001 that the list of postcodes has. Keys: Postcode.
-SELECT
+SELECT DISTINCT
     postcode.Postcode,
     postcode.LSOA2011,
     postcode.LADistrictAuth,

@@ -17,17 +17,18 @@ WITH expression AS (
     GROUP BY Procedure
 ),
 numbered AS (
-    -- As a cast to a whole number reads text: blanks and control characters around it, a sign and decimals are allowed.
+    -- As a cast to a whole number reads text: blanks and control characters around it, a sign and decimals are allowed, and decimals alone are 0.
     SELECT
         Procedure,
         exact_code,
         qualifier,
         CASE
-            WHEN regexp_full_match(code, '[\x00-\x20]*[+-]?[0-9]+([.][0-9]*)?[\x00-\x20]*')
+            WHEN regexp_full_match(code, '[\x00-\x20\x7f]*[+-]?[0-9]+([.][0-9]*)?[\x00-\x20\x7f]*')
                 THEN TRY_CAST(regexp_extract(code, '[+-]?[0-9]+') AS BIGINT)
         END AS code_number,
         CASE
-            WHEN regexp_full_match(qualifier, '[\x00-\x20]*[+-]?[0-9]+([.][0-9]*)?[\x00-\x20]*')
+            WHEN regexp_full_match(qualifier, '[\x00-\x20\x7f]*[+-]?[.][0-9]*[\x00-\x20\x7f]*') THEN 0
+            WHEN regexp_full_match(qualifier, '[\x00-\x20\x7f]*[+-]?[0-9]+([.][0-9]*)?[\x00-\x20\x7f]*')
                 THEN TRY_CAST(regexp_extract(qualifier, '[+-]?[0-9]+') AS INTEGER)
         END AS qualifier_number
     FROM expression

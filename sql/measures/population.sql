@@ -12,9 +12,10 @@ counted AS (
 
     UNION ALL
 
-    SELECT 'sub_icb' AS breakdown, geography.SubICB AS level, population_subicb.Population AS people
+    -- People of an area that no sub-ICB has are those of no sub-ICB.
+    SELECT 'sub_icb' AS breakdown, coalesce(geography.SubICB, 'UNKNOWN') AS level, population_subicb.Population AS people
     FROM population_subicb
-    INNER JOIN geography ON geography.SubICB_ONS = population_subicb.SubICB_ONS
+    LEFT JOIN geography ON geography.SubICB_ONS = population_subicb.SubICB_ONS
 
     UNION ALL
 

@@ -1,5 +1,6 @@
 -- MHS116 and MHS116a before disclosure control, at every level shown and at every level found in the data.
--- The rate divides 32-bit numbers in double precision, as the published tables hold them; without a population it is nothing, not missing.
+-- The rate divides 32-bit numbers in double precision, as the published tables hold them; without a population, or by one of nobody, it is
+-- nothing, not missing.
 -- Grain: one row per measure, breakdown and level. Keys: measure_id, breakdown, level.
 WITH found AS (
     SELECT
@@ -28,7 +29,7 @@ SELECT
         WHEN NOT measure_breakdown.evaluated THEN NULL
         WHEN measure.denominator IS NULL THEN CAST(found.referrals AS DOUBLE)
         WHEN found.referrals IS NOT NULL
-            THEN coalesce(CAST(CAST(found.referrals AS FLOAT) AS DOUBLE) / CAST(population.people_as_published AS DOUBLE), 0) * measure.per
+            THEN coalesce(CAST(CAST(found.referrals AS FLOAT) AS DOUBLE) / nullif(CAST(population.people_as_published AS DOUBLE), 0), 0) * measure.per
     END AS value
 FROM measure
 INNER JOIN measure_breakdown ON measure_breakdown.measure_id = measure.measure_id

@@ -166,10 +166,23 @@ def run() -> Run:
 def publish() -> Run:
     """Write a world into a folder and compute the publications alone, which takes a fraction of a full run."""
 
-    def publish(world: World, root: Path, period: str = "2026-08", without: Sequence[str] = ()) -> Result:
+    def publish(
+        world: World,
+        root: Path,
+        period: str = "2026-08",
+        without: Sequence[str] = (),
+        population: Sequence[tuple[str, ...]] = (),
+        repeated: Sequence[str] = (),
+    ) -> Result:
+        """``population`` stands for that of the sub-ICBs; of the reference files ``repeated`` every line is there twice."""
         world.write(root)
         for name in without:
             (root / "reference" / f"{name}.csv").unlink()
+        if population:
+            _table(root / "reference" / "population_subicb.csv", "SubICB_ONS,Gender,Age,Population", population)
+        for name in repeated:
+            lines = (root / "reference" / f"{name}.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+            (root / "reference" / f"{name}.csv").write_text("".join([*lines, *lines[1:]]), encoding="utf-8")
         out = root / "out"
         for folder in (out / "publication", out / "evidence"):
             folder.mkdir(parents=True)

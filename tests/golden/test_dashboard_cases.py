@@ -145,6 +145,11 @@ CORRECTED = {
     "45": {"TimeInCaseloadNegative": 1},
     # Undated contacts are contacts, so the referral is on the caseload.
     "D9": {"Caseload": 1},
+    # What is no code is neither unknown nor held.
+    "5A": {
+        **dict.fromkeys(("UnknownEmployedAtReferral", "UnknownEmployedAtDischarge", "EmployStatusNotMissing"), 0),
+        **dict.fromkeys(("InvalidEmployedAtReferral", "InvalidEmployedAtDischarge", "EmployStatusInvalid"), 1),
+    },
     "F7": {"TimeInCaseloadNegative": 1, "EmployedAtDischargeSeenForNegative": 1},
     # Three contacts are three, wherever the person belongs.
     "G6": {"EmployedAtDischargeSeen6To10Times": 0},

@@ -30,6 +30,8 @@ PROCEDURES = [
     "772822000:408730004=443390004,363589002=385658003",
     "772822000:408730004=1082621000000104",
     "772822000:408730004=",
+    "772822000:408730004=-.5",
+    "\x7f772822000:408730004=\x7f443390004",
     "228557008:408730004=772822000",
 ]
 HOMES = {
@@ -70,11 +72,11 @@ def age_band(born: str | None, day: date) -> str | None:
 
 
 def whole_number(text: str, bits: int) -> int | None:
-    stripped = text.strip("".join(map(chr, range(33))))
-    digits = stripped.removeprefix("+").removeprefix("-")
-    if not digits.replace(".", "", 1).isdigit() or digits.startswith("."):
+    stripped = text.strip("".join(map(chr, (*range(33), 127))))
+    digits = stripped[1:] if stripped.startswith(("+", "-")) else stripped
+    if not digits or digits.strip("0123456789.") or digits.count(".") > 1:
         return None
-    number = int(stripped.partition(".")[0])
+    number = int(stripped.partition(".")[0].lstrip("+-") or 0) * (-1 if stripped.startswith("-") else 1)
     return number if -(2 ** (bits - 1)) <= number < 2 ** (bits - 1) else None
 
 

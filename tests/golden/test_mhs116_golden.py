@@ -153,6 +153,40 @@ def test_rounding_below_england(referrals: int, shown: str, publish: Callable[..
     assert result.final["MHS116a", sub_icb, "BBB"] == ("*" if shown == "*" else f"{round(referrals / 18_200 * 100_000)}.0")
 
 
+@pytest.mark.parametrize(("people", "shown"), [(80_000, "8.0"), (80_001, "7.0"), (0, "0.0")])
+def test_a_rate_is_rounded_as_the_published_table_holds_it(people: int, shown: str, publish: Callable[..., Any], world: Any, tmp_path: Path) -> None:
+    """Six of 80,000 are 7.5 in 100,000, which division in double precision just misses; the published table has 32 bits. Of nobody it is nothing."""
+    for number in range(6):
+        add_row(world, str(number), {})
+    result = publish(world, tmp_path, population=[("E38000002", "M", "32", str(people)), ("E38000009", "M", "32", "5")])
+    assert result.final["MHS116a", "Sub ICB of GP Practice or Residence", "BBB"] == shown
+    if not people:
+        assert result.raw["MHS116a", "Sub ICB of GP Practice or Residence", "BBB"] == "0.0"
+
+
+def test_people_of_an_area_without_a_sub_icb_are_those_of_no_sub_icb(publish: Callable[..., Any], world: Any, tmp_path: Path) -> None:
+    for number in range(5):
+        add_row(world, str(number), {"gp": ["null"], "home": "NO1 1IC"})
+    result = publish(world, tmp_path, population=[("E38000002", "M", "32", "100"), ("E38000009", "M", "32", "5000")])
+    assert result.final["MHS116a", "Sub ICB of GP Practice or Residence", "UNKNOWN"] == "100.0"
+    assert result.final["MHS116a", "England", "England"] == str(5 / 5_100 * 100_000)
+
+
+@pytest.mark.parametrize("name", ["gp_practices", "postcodes", "geography", "commissioner_code_changes", "lsoa_imd2019", "providers"])
+def test_a_line_of_reference_data_that_is_there_twice_says_nothing_new(
+    name: str, publish: Callable[..., Any], new_world: Callable[[], Any], tmp_path: Path
+) -> None:
+    """By every practice and home, one of them of a sub-ICB that has changed its code."""
+    found = []
+    for twice in (False, True):
+        world = new_world()
+        for number, practice in enumerate(("B00001", "Z00001", "null")):
+            add_row(world, str(number), {"gp": [practice]})
+        result = publish(world, tmp_path / str(twice), repeated=[name] if twice else [])
+        found.append((result.raw, result.final, result.dashboard, result.evidence))
+    assert found[0] == found[1]
+
+
 def test_absent_reference_files_switch_off_what_needs_them(publish: Callable[..., Any], world: Any, tmp_path: Path) -> None:
     add_row(world, "01", {})
     result = publish(world, tmp_path, without=["lsoa_imd2019", "population_subicb", "geography"])
