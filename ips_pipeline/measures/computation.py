@@ -254,6 +254,7 @@ def compute(
     ) as inputs:
         connection = inputs.connection
         inputs.make(*DERIVE, *RECORDS, *MHS116, *DASHBOARD, *EPISODES)
+        reference_data.hold_homes(connection, reference)
         completeness.prepare(connection, standard.load(), only="data_quality_row")
         inputs.make(completeness.STEP, *FAMILIES, *PLACEMENTS, *OUTCOMES, *RESULTS, *PUBLICATIONS, *CELLS)
         _disclose(connection)

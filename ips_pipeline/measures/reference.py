@@ -13,15 +13,15 @@ from ips_pipeline.errors import InputError
 from ips_pipeline.store.duck import Connection, DuckError, MemoryExceeded, identifier, text_literal
 from ips_pipeline.store.groups import STANDARD, load_groups
 
-__all__ = ["FILES", "STANDARD", "held", "index_of_deprivation", "load", "load_groups", "versions"]
+__all__ = ["FILES", "STANDARD", "held", "hold_homes", "index_of_deprivation", "load", "load_groups", "versions"]
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
     """``total`` is a column to add up over the others: only the sums of the large population files are kept.
 
-    ``once`` says that a row which is there twice, word for word, says nothing new. A list of postcodes is too long to be looked through for
-    that; ``derive/home`` does it for those that are used.
+    ``once`` says that a row which is there twice, word for word, says nothing new, and ``key`` that two different rows of one key contradict
+    each other. A list of postcodes is too long to be looked through for that; ``derive/home`` and ``hold_homes`` do it for those that are used.
     """
 
     table: str
@@ -29,16 +29,17 @@ class _File:
     whole_numbers: frozenset[str] = frozenset()
     total: str | None = None
     once: bool = False
+    key: str | None = None
 
 
 #: File name without .csv -> the table it becomes. Columns are text unless they are whole numbers.
 FILES: Mapping[str, _File] = {
-    "providers": _File("provider", ("OrgIDProvider", "Name")),
+    "providers": _File("provider", ("OrgIDProvider", "Name"), once=True, key="OrgIDProvider"),
     "gp_practices": _File("gp_practice", ("GMPReg", "SubICB"), once=True),
     "postcodes": _File("postcode", ("Postcode", "LSOA2011", "LADistrictAuth", "SubICB")),
-    "geography": _File("geography", ("SubICB", "SubICBName", "SubICB_ONS", "ICB", "ICBName", "Region", "RegionName"), once=True),
+    "geography": _File("geography", ("SubICB", "SubICBName", "SubICB_ONS", "ICB", "ICBName", "Region", "RegionName"), once=True, key="SubICB"),
     "commissioner_code_changes": _File("commissioner_code_change", ("OldSubICB", "NewSubICB"), once=True),
-    "lsoa_imd2019": _File("lsoa_imd", ("LSOA2011", "IMDDecile2019"), once=True),
+    "lsoa_imd2019": _File("lsoa_imd", ("LSOA2011", "IMDDecile2019"), once=True, key="LSOA2011"),
     "population_subicb": _File("population_subicb", ("SubICB_ONS", "Gender", "Age", "Population"), frozenset({"Age", "Population"})),
     "population_lsoa": _File("population_lsoa", ("LSOA2011", "Population"), frozenset({"Population"}), total="Population"),
     "minimum_wage": _File("minimum_wage", ("valid_from", "lowest_age", "pence_per_hour"), frozenset({"lowest_age", "pence_per_hour"})),
@@ -106,8 +107,29 @@ def load(connection: Connection, folder: Path, *, left_out: Collection[str] = ()
         connection.execute(f"CREATE TABLE {identifier(file.table)} ({fields})")
         if name in paths:
             _insert(connection, paths[name], file, instead.get(name, {}))
+            _hold_key(connection, paths[name], file)
     if instead and "population_lsoa" in paths:
         _same_areas(connection, folder)
+
+
+def _hold_key(connection: Connection, path: Path, file: _File) -> None:
+    if file.key is None:
+        return
+    key = identifier(file.key)
+    query = f"SELECT {key} FROM {identifier(file.table)} WHERE {key} IS NOT NULL GROUP BY {key} HAVING count(*) > 1 ORDER BY {key} LIMIT 1"
+    if twice := connection.execute(query).fetchone():
+        raise InputError(f"{path} has {str(twice[0])[:20]} more than once, and not the same of it; keep the line that is right")
+
+
+def hold_homes(connection: Connection, folder: Path) -> None:
+    """Raise InputError when the list of postcodes puts a home of the submissions (``derive/home``) into two places.
+
+    It is not said which: that is a patient's.
+    """
+    if connection.execute("SELECT Postcode FROM home GROUP BY Postcode HAVING count(*) > 1 LIMIT 1").fetchone():
+        raise InputError(
+            f"{folder / 'postcodes.csv'} has a postcode that is somebody's home more than once, in different places; keep the right line of each"
+        )
 
 
 def _same_areas(connection: Connection, folder: Path) -> None:

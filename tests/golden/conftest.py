@@ -68,11 +68,11 @@ class World:
 
 
 def write_reference(folder: Path) -> None:
-    """Three sub-ICBs, two ICBs, one region; RZZ is a provider the register does not know, and K85 one that it lists twice."""
+    """Three sub-ICBs, two ICBs, one region; RZZ is a provider the register does not know, and K85 one that it lists twice, as are all postcodes."""
     registered = [code for code in (*PROVIDERS, "K85", "K85") if code != "RZZ"]
     _table(folder / "providers.csv", "OrgIDProvider,Name", [(code, f"TRUST {code}") for code in registered])
     _table(folder / "gp_practices.csv", "GMPReg,SubICB", list(PRACTICES.items()))
-    _table(folder / "postcodes.csv", "Postcode,LSOA2011,LADistrictAuth,SubICB", [(code, *place) for code, place in HOMES.items()])
+    _table(folder / "postcodes.csv", "Postcode,LSOA2011,LADistrictAuth,SubICB", [(code, *place) for code, place in HOMES.items()] * 2)
     places = [
         (code, f"SUB ICB {code}", f"E3800000{number}", "Q1" if number < 3 else "Q2", "ICB", "Y1", "REGION")
         for number, code in enumerate(("AAA", "BBB", "CCC"), 1)

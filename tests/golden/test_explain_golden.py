@@ -55,7 +55,7 @@ def test_what_came_near_says_why(out: Path) -> None:
     units = {(line["verdict"], line["reason"]): line["units"] for line in found.summary}
     assert units["not counted", "resident outside England"] == 5
     assert units["not counted", "received before the measure begins, or without a date"] == 2
-    assert units["not counted", "IPS procedure refused"] == 6
+    assert units["not counted", "IPS procedure refused"] == 7
     rows = {row["unit"]: row for row in found.rows.to_pylist()}
     assert rows["referral RAAR5a"]["reason"] == "resident outside England"
     assert rows["referral RAAR01"]["verdict"] == "counted"

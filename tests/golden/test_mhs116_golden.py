@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from ips_pipeline.store import steps
+from ips_pipeline.errors import InputError
+from ips_pipeline.measures import compute
+from ips_pipeline.store import folders, steps
 
 CASES: list[dict[str, Any]] = yaml.load((steps.root() / "measures" / "mhs116_cases.yaml").read_text(encoding="utf-8"), yaml.BaseLoader)  # noqa: S506 - every value stays text
 NOTHING = ("null", "")
@@ -185,6 +187,25 @@ def test_a_line_of_reference_data_that_is_there_twice_says_nothing_new(
         result = publish(world, tmp_path / str(twice), repeated=[name] if twice else [])
         found.append((result.raw, result.final, result.dashboard, result.evidence))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "message"),
+    [
+        ("providers", "RAA,ANOTHER NAME", "providers.csv has RAA more than once, and not the same of it"),
+        ("geography", "BBB,ELSEWHERE,E38000007,Q2,ICB,Y1,REGION", "geography.csv has BBB more than once"),
+        ("lsoa_imd2019", "E01000001,5", "lsoa_imd2019.csv has E01000001 more than once"),
+        ("postcodes", "AA1 1AA,E01000002,E06000001,CCC", "postcodes.csv has a postcode that is somebody's home more than once"),
+    ],
+)
+def test_reference_data_that_contradict_themselves_are_named(name: str, line: str, message: str, world: Any, tmp_path: Path) -> None:
+    add_row(world, "01", {})
+    world.write(tmp_path)
+    with (tmp_path / "reference" / f"{name}.csv").open("a", encoding="utf-8") as handle:
+        handle.write(line + "\n")
+    with pytest.raises(InputError, match=message) as raised:
+        compute(folders.discover(tmp_path / "submissions"), tmp_path / "reference", "2026-08", "Performance", tmp_path / "out")
+    assert "AA1" not in str(raised.value)
 
 
 def test_absent_reference_files_switch_off_what_needs_them(publish: Callable[..., Any], world: Any, tmp_path: Path) -> None:
