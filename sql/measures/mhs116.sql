@@ -54,7 +54,8 @@ contact AS (
 )
 SELECT
     referral.UniqServReqID,
-    referral.OrgIDProv,
+    -- Ids are a provider and a number without anything between, so two providers may have one; whoever saw the person first has the referral.
+    coalesce(seen.OrgIDProv, referral.OrgIDProv) AS OrgIDProv,
     contact.UniqServReqID IS NOT NULL AS counted,
     CASE
         WHEN contact.UniqServReqID IS NOT NULL THEN NULL
@@ -88,6 +89,7 @@ LEFT JOIN contact ON contact.UniqServReqID = referral.UniqServReqID
 LEFT JOIN mhs116_contact AS first
     ON first.UniqServReqID = referral.UniqServReqID
     AND first.contact_order = 1
+LEFT JOIN submission AS seen ON seen.submission = first.submission
 LEFT JOIN ips_patient AS patient
     ON patient.submission = first.submission
     AND patient.patient_row = first.patient_row
