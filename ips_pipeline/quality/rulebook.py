@@ -504,11 +504,10 @@ def _skipped() -> Mapping[str, str]:
 @cache
 def _uses(version: str) -> Mapping[str, Mapping[str, str]]:
     """Table -> element -> what the measures use it for; empty for local records, whose elements say it themselves."""
-    path = mhsds.folder(version) / "ips_elements.csv"
     uses: dict[str, dict[str, str]] = {}
     if version == LOCAL:
         return uses
-    with path.open(encoding="utf-8", newline="") as handle:
+    with (mhsds.folder(version) / "ips_elements.csv").open(encoding="utf-8", newline="") as handle:
         for row in csv.DictReader(handle):
             uses.setdefault(row["table"], {})[row["element"]] = row["used_for"]
     return uses
