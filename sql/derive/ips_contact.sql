@@ -1,5 +1,6 @@
 -- Attended contacts that may count for IPS: on a referral an IPS team holds in the month, or with an IPS procedure.
---   by_team             an IPS team holds the referral; which team made the contact does not matter
+--   by_team             an IPS team holds the referral, as MHS116 sees it; which team made the contact does not matter
+--   dashboard_by_team   the same as the dashboard sees it
 --   by_procedure        an IPS procedure that MHS116 counts was recorded at this contact
 --   by_any_procedure    an IPS code was recorded at this contact, as the dashboard reads it
 --   refused             an IPS procedure was recorded as refused at this contact
@@ -27,7 +28,8 @@ SELECT
     TRY_CAST(contact.CareContDate AS DATE) AS CareContDate,
     contact.ConsMechanismMH,
     contact.ActLocTypeCode,
-    team.ServiceRequestID IS NOT NULL AS by_team,
+    coalesce(team.mhs116, false) AS by_team,
+    team.submission IS NOT NULL AS dashboard_by_team,
     coalesce(procedure.counted, false) AS by_procedure,
     coalesce(procedure.coded, false) AS by_any_procedure,
     coalesce(procedure.refused, false) AS refused,
@@ -46,4 +48,4 @@ LEFT JOIN ips_team_referral AS team
 LEFT JOIN ips_procedure AS procedure
     ON procedure.submission = contact.submission
     AND procedure.CareContactID = contact.CareContactID
-WHERE team.ServiceRequestID IS NOT NULL OR procedure.CareContactID IS NOT NULL
+WHERE team.submission IS NOT NULL OR procedure.CareContactID IS NOT NULL

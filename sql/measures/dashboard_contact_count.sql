@@ -4,7 +4,7 @@
 WITH contact AS (
     SELECT DISTINCT submission, ServiceRequestID, CareContactID, CareContDate, ConsMechanismMH
     FROM ips_contact
-    WHERE dashboard_direct AND (by_team OR by_any_procedure)
+    WHERE dashboard_direct AND (dashboard_by_team OR by_any_procedure)
 )
 SELECT
     contact.submission,

@@ -75,7 +75,7 @@ FROM referral
 INNER JOIN submission ON submission.submission = referral.submission
 INNER JOIN route
     ON route.submission = referral.submission
-    AND ((route.by_team AND referral.by_team) OR (route.by_direct_procedure AND referral.by_direct_procedure))
+    AND ((route.by_team AND referral.dashboard_by_team) OR (route.by_direct_procedure AND referral.by_direct_procedure))
 LEFT JOIN code_level AS source
     ON source.class = 'dashboard source'
     AND source.code = referral.SourceOfReferralMH
