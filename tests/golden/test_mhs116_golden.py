@@ -155,6 +155,19 @@ def test_rounding_below_england(referrals: int, shown: str, publish: Callable[..
     assert result.final["MHS116a", sub_icb, "BBB"] == ("*" if shown == "*" else f"{round(referrals / 18_200 * 100_000)}.0")
 
 
+def test_the_team_on_the_referral_counts_from_version_6_on(publish: Callable[..., Any], world: Any, tmp_path: Path) -> None:
+    """A further team counts in every month. The dashboard looks at both in every month."""
+    add_row(world, "1", {"month": "2024-03"})
+    add_row(world, "2", {"month": "2024-04"})
+    add_row(world, "3", {"month": "2024-03", "team": "CMHT", "other_team": "IPS"})
+    add_row(world, "4", {"month": "2024-03", "other_team": "IPS"})
+    result = publish(world, tmp_path, period="2024-08")
+    assert {key: row["counted"] for key, row in result.evidence.items()} == {"RAAR1": False, "RAAR2": True, "RAAR3": True, "RAAR4": True}
+    # Each of the two with a further team is two rows there.
+    assert result.measure("TotalContacts", "2024-03") == ("5", "")
+    assert result.measure("TotalContacts", "2024-04") == ("1", "")
+
+
 @pytest.mark.parametrize(("people", "shown"), [(80_000, "8.0"), (80_001, "7.0"), (0, "0.0")])
 def test_a_rate_is_rounded_as_the_published_table_holds_it(people: int, shown: str, publish: Callable[..., Any], world: Any, tmp_path: Path) -> None:
     """Six of 80,000 are 7.5 in 100,000, which division in double precision just misses; the published table has 32 bits. Of nobody it is nothing."""
