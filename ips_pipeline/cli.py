@@ -527,10 +527,10 @@ def rules_show(code: str, local: Path | None, as_json: bool) -> None:
 @click.option("--local", type=FOLDER, metavar="DIR", help="The trust's own checks, as YAML files.  [default: expectations/local]")
 @AS_JSON
 def rules_list(local: Path | None, as_json: bool) -> None:
-    """Every code, one a line: code, table, element, level, what it asks for; the official ones come first."""
+    """Every code, one a line: code, table, element, level, what it asks for; the official ones come first, the trust's own last."""
     from ips_pipeline.quality import local_checks, rulebook
 
-    every = (*rulebook.catalogue(), *rulebook.checks_catalogue(local_checks.read(local)), *rulebook.records_catalogue())
+    every = (*rulebook.catalogue(), *rulebook.records_catalogue(), *rulebook.checks_catalogue(local_checks.read(local)))
     if as_json:
         _say_json([dict(zip(("code", "table", "element", "level", "sentence"), row, strict=True)) for row in every])
         return
