@@ -19,6 +19,7 @@ _EARLIEST, _LATEST = date(1900, 1, 1), date(2199, 12, 31)
 _NEEDED: Mapping[str, str] = {"M": "Must be filled in.", "R": "Should be filled in: measures need it.", "O": "May stay empty."}
 #: What Excel holds of a note beside a cell, and of its title.
 _NOTE, _TITLE = 255, 32
+#: Words of headings that are not written in small letters.
 _WRITTEN = {"Nhs": "NHS", "Ips": "IPS", "Wte": "WTE", "Soc": "SOC", "id": "ID"}
 #: The sheet of what may be chosen from; hidden, so that it is read by nobody.
 _CHOICES = "Choices"
